@@ -1,0 +1,255 @@
+//! What each program may publish and subscribe to on the bus: derived from the `callers` of the methods and from who
+//! owns and mirrors which bucket. nats-server is configured from it, so a program that is taken over can do no more
+//! than its own work.
+//!
+//! `allow_responses` of NATS is not used: a caller could name any subject as the place for the answer and make the
+//! service write there. Answers go only to the inboxes of those that may call.
+
+use crate::services;
+use crate::subjects::{self, EVENTS, RUNS, bucket_stream, buckets};
+
+/// Every program that connects to the bus, as its bus user is named.
+pub const PROGRAMS: [&str; 5] = ["gateway", "inventory", "jobs", "placement", "agent"];
+
+/// Buckets that a program reads and another owns.
+const MIRRORS: [(&str, &[&str]); 4] = [
+    (
+        "gateway",
+        &[
+            buckets::HOST_GROUP,
+            buckets::HOST,
+            buckets::VM,
+            buckets::JOB,
+        ],
+    ),
+    ("inventory", &[buckets::JOB]),
+    ("jobs", &[buckets::HOST_GROUP, buckets::HOST, buckets::VM]),
+    (
+        "placement",
+        &[buckets::HOST_GROUP, buckets::HOST, buckets::VM],
+    ),
+];
+
+/// Lists of subjects, wildcards included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    pub publish: Vec<String>,
+    pub subscribe: Vec<String>,
+}
+
+/// Inbox of a program's connections.
+pub fn inbox(program: &str) -> String {
+    format!("_INBOX_{program}")
+}
+
+/// What one program may do.
+pub fn of(program: &str) -> Access {
+    let mut access = Access::default();
+    add_calls(program, &mut access);
+    add_records(program, &mut access);
+    add_own_subjects(program, &mut access);
+    // Answers to an operator's `nats` tool, which discovers and measures services.
+    access.publish.push("_INBOX.>".to_owned());
+    access.subscribe.push("$SRV.>".to_owned());
+    access.subscribe.push(format!("{}.>", inbox(program)));
+    access.publish.sort();
+    access.publish.dedup();
+    access.subscribe.sort();
+    access.subscribe.dedup();
+    access
+}
+
+/// Programs that mirror a bucket of another.
+pub fn readers_of(bucket: &str) -> Vec<&'static str> {
+    let reads = |(_, read): &(&str, &[&str])| read.contains(&bucket);
+    MIRRORS
+        .into_iter()
+        .filter(reads)
+        .map(|(reader, _)| reader)
+        .collect()
+}
+
+/// The program that serves a service block.
+pub fn server_of(service: &crate::call::Service) -> &'static str {
+    match service.name {
+        "Inventory" => "inventory",
+        "Jobs" => "jobs",
+        "Placement" => "placement",
+        _ => "agent",
+    }
+}
+
+fn add_calls(program: &str, access: &mut Access) {
+    for service in services() {
+        let subject = service.subject_of_host("*");
+        let serves = server_of(service) == program;
+        for method in service.methods {
+            let subject = subjects::call(&subject, method.name);
+            if method.callers.contains(&program) {
+                access.publish.push(subject.clone());
+            }
+            if serves {
+                access.subscribe.push(subject);
+                let inboxes = method.callers.iter().map(|c| format!("{}.>", inbox(c)));
+                access.publish.extend(inboxes);
+            }
+        }
+    }
+}
+
+fn add_records(program: &str, access: &mut Access) {
+    let owned = buckets::OWNERS
+        .iter()
+        .filter(|(_, owner)| *owner == program);
+    for (bucket, _) in owned {
+        let stream = bucket_stream(bucket);
+        access.publish.extend([
+            subjects::all_records(bucket),
+            subjects::events_of_kind(bucket),
+            format!("$JS.API.STREAM.CREATE.{stream}"),
+        ]);
+        access.publish.extend(reading(&stream));
+        access.publish.extend([
+            format!("$JS.API.STREAM.CREATE.{EVENTS}"),
+            format!("$JS.API.STREAM.INFO.{EVENTS}"),
+            format!("$JS.API.STREAM.MSG.GET.{EVENTS}"),
+        ]);
+    }
+    let mirrored = MIRRORS.iter().filter(|(reader, _)| *reader == program);
+    for bucket in mirrored.flat_map(|(_, buckets)| *buckets) {
+        access.publish.extend(reading(&bucket_stream(bucket)));
+    }
+}
+
+fn add_own_subjects(program: &str, access: &mut Access) {
+    match program {
+        "gateway" => {
+            access.publish.extend(reading(EVENTS));
+            access.subscribe.push(subjects::progress("*"));
+        }
+        "inventory" => access.subscribe.push(subjects::all_heartbeats()),
+        "jobs" => {
+            access.publish.extend(reading(RUNS));
+            access.publish.extend([
+                subjects::all_runs(),
+                subjects::progress("*"),
+                format!("$JS.API.STREAM.CREATE.{RUNS}"),
+                // Acknowledgements, in the shape of today's servers and in that of the next.
+                format!("$JS.ACK.{RUNS}.>"),
+                format!("$JS.ACK.*.*.{RUNS}.>"),
+            ]);
+        }
+        "agent" => access.publish.push(subjects::heartbeat("*")),
+        _ => {}
+    }
+}
+
+/// What reading a stream takes.
+fn reading(stream: &str) -> [String; 6] {
+    [
+        format!("$JS.API.CONSUMER.CREATE.{stream}"),
+        format!("$JS.API.STREAM.INFO.{stream}"),
+        format!("$JS.API.STREAM.MSG.GET.{stream}"),
+        format!("$JS.API.CONSUMER.*.{stream}.>"),
+        format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.>"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.>"),
+    ]
+}
+
+/// The `authorization` block of a nats-server for Muster. Passwords come from the server's environment,
+/// `MUSTER_BUS_PASSWORD_<PROGRAM>`; `admin` is for the operator's `nats` tool.
+pub fn nats_authorization() -> String {
+    let list = |subjects: &[String]| {
+        let quoted: Vec<String> = subjects.iter().map(|s| format!("      {s:?}")).collect();
+        format!("[\n{}\n    ]", quoted.join("\n"))
+    };
+    let mut users = String::new();
+    for program in PROGRAMS {
+        let access = of(program);
+        users.push_str(&format!(
+            "  {{ user: {program}, password: ${}, permissions: {{\n    publish: {}\n    subscribe: {}\n  }} }}\n",
+            password_variable(program),
+            list(&access.publish),
+            list(&access.subscribe),
+        ));
+    }
+    format!(
+        "authorization {{ users: [\n  {{ user: admin, password: ${} }}\n{users}] }}\n",
+        password_variable("admin")
+    )
+}
+
+/// Environment variable that holds a bus user's password.
+pub fn password_variable(user: &str) -> String {
+    format!("MUSTER_BUS_PASSWORD_{}", user.to_uppercase())
+}
+
+/// Whether a list of subjects with wildcards covers a subject.
+pub fn covers(list: &[String], subject: &str) -> bool {
+    list.iter().any(|pattern| matches(pattern, subject))
+}
+
+fn matches(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in pattern.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subjects::ROOT;
+
+    #[test]
+    fn no_program_may_write_where_another_owns() {
+        for program in PROGRAMS {
+            let access = of(program);
+            for (bucket, owner) in buckets::OWNERS {
+                let may = covers(&access.publish, &subjects::record(bucket, "x"));
+                assert_eq!(may, owner == program, "{program} and {bucket}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_program_may_delete_or_purge_a_stream() {
+        for program in PROGRAMS {
+            let access = of(program);
+            for verb in ["DELETE", "PURGE", "UPDATE", "RESTORE"] {
+                let subject = format!("$JS.API.STREAM.{verb}.{EVENTS}");
+                assert!(!covers(&access.publish, &subject), "{program} {verb}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_agent_commands_nobody() {
+        let access = of("agent");
+        assert!(!covers(
+            &access.publish,
+            &subjects::call("host.h1", "DeleteVm")
+        ));
+        assert!(!covers(&access.publish, &subjects::call("jobs", "Submit")));
+        assert!(covers(
+            &access.publish,
+            &subjects::call("inventory", "Report")
+        ));
+    }
+
+    #[test]
+    fn wildcards_match_as_on_the_bus() {
+        assert!(matches(
+            &format!("{ROOT}.event.*.vm.>"),
+            &format!("{ROOT}.event.g.vm.x.created")
+        ));
+        assert!(!matches("a.*", "a.b.c"));
+        assert!(!matches("a.>", "a"));
+    }
+}

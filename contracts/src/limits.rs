@@ -1,0 +1,48 @@
+//! Limits that more than one program must agree on. A service's own limits are in its own crate.
+
+use std::time::Duration;
+
+/// Deadline of a call whose method names none: host commands. Too low and a slow host fails its jobs; too high and a
+/// lost answer is noticed late. 330 s is what the field is used to.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(330);
+
+/// Largest message on the bus. A screenshot or a whole picture of a large host must fit.
+pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How often a host says that it is alive.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Heartbeats that may be missed before a host counts as not responding.
+pub const HEARTBEATS_MISSED_MAX: u32 = 3;
+
+/// QEMU's own limit for q35 without further settings is 288; 240 leaves it room.
+pub const VCPUS_MAX: u32 = 240;
+
+/// Less than this boots nothing.
+pub const VM_MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+/// 16 TiB, above every machine that there is.
+pub const VM_MEMORY_BYTES_MAX: u64 = 16 << 40;
+
+/// Disks of one machine; they share 32 slots with network cards.
+pub const DISKS_MAX: usize = 16;
+
+pub const NETWORK_CARDS_MAX: usize = 8;
+
+/// 64 TiB, the largest disk that VHDX knows.
+pub const DISK_BYTES_MAX: u64 = 64 << 40;
+
+/// A DNS label: the name of a machine is also its host name.
+pub const VM_NAME_CHARS_MAX: usize = 63;
+
+/// Names of host groups and the like, for people.
+pub const TITLE_CHARS_MAX: usize = 120;
+
+pub const DESCRIPTION_CHARS_MAX: usize = 2_000;
+
+pub const TAGS_MAX: usize = 64;
+
+pub const TAG_CHARS_MAX: usize = 128;
+
+/// Depth of the tree of host groups, the root included.
+pub const GROUP_DEPTH_MAX: usize = 16;

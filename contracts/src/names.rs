@@ -1,0 +1,106 @@
+//! What names and ids may look like. Checked where they enter, trusted afterwards.
+
+use crate::{Status, limits};
+
+/// The root of the tree of host groups.
+pub const ROOT_GROUP_ID: &str = "all-hosts";
+
+/// Whether a text can be one token of a subject and the name of a folder: letters, digits, `-` and `_`, at most 64.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Checks an id that came from outside.
+pub fn check_id(field: &str, id: &str) -> Result<(), Status> {
+    if is_token(id) {
+        return Ok(());
+    }
+    Err(
+        Status::invalid(field, format!("{:?} is not an id.", shorten(id))).action(
+            "Use the id as Muster showed it: letters, digits, hyphens and underscores, at most 64.",
+        ),
+    )
+}
+
+/// Checks the name of a machine: a DNS label, since it is also the guest's host name.
+pub fn check_vm_name(name: &str) -> Result<(), Status> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    let ok = !name.is_empty()
+        && name.len() <= limits::VM_NAME_CHARS_MAX
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if ok {
+        return Ok(());
+    }
+    Err(Status::invalid(
+        "name",
+        format!(
+            "{:?} cannot be the name of a virtual machine.",
+            shorten(name)
+        ),
+    )
+    .action("Use 1 to 63 letters, digits and hyphens, with a letter or digit at both ends."))
+}
+
+/// Checks a name that people give to groups and the like: one line, not empty.
+pub fn check_title(field: &str, title: &str) -> Result<(), Status> {
+    let ok = !title.trim().is_empty()
+        && title.chars().count() <= limits::TITLE_CHARS_MAX
+        && !title.chars().any(char::is_control)
+        && !title.contains('/');
+    if ok {
+        return Ok(());
+    }
+    Err(
+        Status::invalid(field, format!("{:?} cannot be a name.", shorten(title)))
+            .action("Use 1 to 120 characters on one line, without a slash."),
+    )
+}
+
+/// A text from outside, cut so that it fits into a message.
+pub fn shorten(text: &str) -> String {
+    const CHARS_SHOWN: usize = 80;
+    if text.chars().count() <= CHARS_SHOWN {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(CHARS_SHOWN).collect();
+    format!("{start}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_named_like_a_dns_label() {
+        for good in ["a", "hello-01", "9lives", &"x".repeat(63)] {
+            assert!(check_vm_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a/b", "a b", "ä", "../x", &"x".repeat(64)] {
+            assert!(check_vm_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_id_can_never_leave_its_subject_or_folder() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a.b",
+            "a/b",
+            "*",
+            ">",
+            "a b",
+            &"x".repeat(65),
+        ] {
+            assert!(check_id("id", bad).is_err(), "{bad}");
+        }
+        assert!(check_id("id", "0198-af_X").is_ok());
+    }
+}

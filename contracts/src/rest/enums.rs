@@ -1,0 +1,198 @@
+//! Enumerations as lower-case words.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{host, inventory, jobs};
+
+/// An enumeration of a message as a word: the conversion is exhaustive, the word is the same in JSON and in a table.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident from $message:ty {
+        $($(#[$variant_doc:meta])* $variant:ident = $number:ident => $word:literal,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word that JSON has for it.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl From<$message> for $name {
+            fn from(value: $message) -> Self {
+                match value {
+                    $(<$message>::$number => Self::$variant,)*
+                }
+            }
+        }
+
+        impl From<$name> for $message {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$variant => Self::$number,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.word())
+            }
+        }
+    };
+}
+
+words! {
+    /// What a virtual machine is doing.
+    VmState from host::VmState {
+        Unknown = Unspecified => "unknown",
+        /// Disks and definition are being made.
+        Creating = Creating => "creating",
+        Stopped = Stopped => "stopped",
+        Starting = Starting => "starting",
+        Running = Running => "running",
+        Paused = Paused => "paused",
+        Saving = Saving => "saving",
+        /// Memory and devices are on disk.
+        Saved = Saved => "saved",
+        Stopping = Stopping => "stopping",
+        /// The guest's kernel panicked.
+        Crashed = Crashed => "crashed",
+        Deleting = Deleting => "deleting",
+        /// The record is there, the host says that the machine is not.
+        Missing = Missing => "missing",
+    }
+}
+
+words! {
+    /// How a virtual machine came to be known.
+    VmOrigin from inventory::vm::Origin {
+        Unknown = Unspecified => "unknown",
+        Created = Created => "created",
+        /// Found on its host.
+        Imported = Imported => "imported",
+    }
+}
+
+words! {
+    /// What a disk is made from.
+    DiskSource from host::disk::Source {
+        Unknown = Unspecified => "unknown",
+        /// Copy-on-write overlay on the image: instant, the image must stay.
+        Overlay = Overlay => "overlay",
+        /// A whole copy of the image.
+        Copy = Copy => "copy",
+        Blank = Blank => "blank",
+    }
+}
+
+words! {
+    /// Whether a host may run machines.
+    Approval from inventory::host::Approval {
+        Unknown = Unspecified => "unknown",
+        /// Waits for an administrator.
+        Pending = Pending => "pending",
+        Approved = Approved => "approved",
+    }
+}
+
+words! {
+    /// Whether a host is heard of.
+    HostStatus from inventory::host::Status {
+        Unknown = Unspecified => "unknown",
+        Responding = Responding => "responding",
+        NotResponding = NotResponding => "not_responding",
+    }
+}
+
+words! {
+    /// Where a job stands.
+    JobState from jobs::JobState {
+        Unknown = Unspecified => "unknown",
+        /// Wants a runner.
+        Queued = Queued => "queued",
+        /// Another job has the object.
+        Waiting = Waiting => "waiting",
+        Running = Running => "running",
+        /// Finished steps are being undone.
+        Undoing = Undoing => "undoing",
+        Succeeded = Succeeded => "succeeded",
+        /// Failed, and everything that was done is undone.
+        Failed = Failed => "failed",
+        Cancelled = Cancelled => "cancelled",
+        /// Could not be undone: a person must look.
+        Stuck = Stuck => "stuck",
+    }
+}
+
+impl JobState {
+    /// Whether nothing more happens to the job by itself.
+    pub fn is_final(self) -> bool {
+        jobs::JobState::from(self).is_final()
+    }
+}
+
+words! {
+    /// Where one step of a job stands.
+    StepState from jobs::step::State {
+        Unknown = Unspecified => "unknown",
+        Pending = Pending => "pending",
+        Running = Running => "running",
+        Done = Done => "done",
+        Failed = Failed => "failed",
+        Undoing = Undoing => "undoing",
+        Undone = Undone => "undone",
+        UndoFailed = UndoFailed => "undo_failed",
+    }
+}
+
+words! {
+    /// What to do when another job has the object.
+    #[derive(Default)]
+    IfBusy from jobs::submit_request::IfBusy {
+        /// The job waits its turn.
+        #[default]
+        Wait = Wait => "wait",
+        /// The request is refused.
+        Refuse = Refuse => "refuse",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, StrDeserializer};
+
+    use super::*;
+
+    fn check<'de, T: Deserialize<'de> + PartialEq + fmt::Debug>(words: Vec<(T, &'de str)>) {
+        for (value, word) in words {
+            let read: StrDeserializer<'de, Error> = word.into_deserializer();
+            assert_eq!(T::deserialize(read).ok(), Some(value), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_table_shows_the_word_that_json_has() {
+        check(VmState::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(VmOrigin::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(DiskSource::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Approval::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(HostStatus::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(JobState::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(StepState::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(IfBusy::ALL.iter().map(|v| (*v, v.word())).collect());
+    }
+}

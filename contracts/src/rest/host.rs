@@ -1,0 +1,187 @@
+//! Hosts.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Approval, HostStatus, Reserves, id, time};
+use crate::{host, inventory};
+
+/// A machine that runs virtual machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Host {
+    pub id: String,
+    pub name: String,
+    pub group_id: Option<String>,
+    /// Path of the group, as in the group itself.
+    pub group_path: Option<String>,
+    pub approval: Approval,
+    pub status: HostStatus,
+    pub facts: Option<HostFacts>,
+    /// Virtual machines on the host.
+    pub vm_count: u64,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created: Option<jiff::Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub status_changed: Option<jiff::Timestamp>,
+    /// The job that changes the host now.
+    pub job_id: Option<String>,
+    pub reserves: Option<Reserves>,
+    /// Whether the host is being taken out of the fleet.
+    pub removing: bool,
+}
+
+impl From<inventory::Host> for Host {
+    /// `group_path` and `vm_count` take knowing other records.
+    fn from(message: inventory::Host) -> Self {
+        let approval = message.approval().into();
+        let status = message.status().into();
+        let inventory::Host {
+            id: host_id,
+            name,
+            group_id,
+            approval: _,
+            status: _,
+            facts,
+            created_ms,
+            status_changed_ms,
+            job_id,
+            // Between the agent and inventory alone.
+            generation: _,
+            report_number: _,
+            reserves,
+            removing,
+        } = message;
+        Self {
+            id: host_id,
+            name,
+            group_id: id(group_id),
+            group_path: None,
+            approval,
+            status,
+            facts: facts.map(Into::into),
+            vm_count: 0,
+            created: time(created_ms),
+            status_changed: time(status_changed_ms),
+            job_id: id(job_id),
+            reserves: reserves.map(Into::into),
+            removing,
+        }
+    }
+}
+
+/// What a host is and has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostFacts {
+    pub hostname: String,
+    pub os: String,
+    pub kernel: String,
+    pub agent_version: String,
+    pub hypervisor: String,
+    pub hypervisor_version: String,
+    /// `kvm`, `tcg` or `simulated`.
+    pub accelerator: String,
+    /// Why the accelerator is what it is.
+    pub accelerator_reason: String,
+    pub cpus: u32,
+    pub cpu_model: String,
+    pub memory_bytes: u64,
+    /// In use now, virtual machines included.
+    pub memory_used_bytes: u64,
+    /// Memory that the hypervisor takes for each machine beside the guest's own.
+    pub memory_overhead_bytes: u64,
+    /// 0 to 100 for the whole host.
+    pub cpu_used_percent: f64,
+    pub datastores: Vec<Datastore>,
+    /// Whether machines run unprivileged and sandboxed, and why not where they do not.
+    pub confinement: String,
+}
+
+impl From<host::HostFacts> for HostFacts {
+    fn from(message: host::HostFacts) -> Self {
+        let host::HostFacts {
+            hostname,
+            os,
+            kernel,
+            agent_version,
+            hypervisor,
+            hypervisor_version,
+            accelerator,
+            accelerator_reason,
+            cpus,
+            cpu_model,
+            memory_bytes,
+            memory_used_bytes,
+            cpu_used_percent,
+            datastores,
+            confinement,
+            memory_overhead_bytes,
+        } = message;
+        Self {
+            hostname,
+            os,
+            kernel,
+            agent_version,
+            hypervisor,
+            hypervisor_version,
+            accelerator,
+            accelerator_reason,
+            cpus,
+            cpu_model,
+            memory_bytes,
+            memory_used_bytes,
+            memory_overhead_bytes,
+            cpu_used_percent,
+            datastores: datastores.into_iter().map(Into::into).collect(),
+            confinement,
+        }
+    }
+}
+
+/// A place for disks and images on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Datastore {
+    /// Unique on the host.
+    pub name: String,
+    pub path: String,
+    pub capacity_bytes: u64,
+    pub free_bytes: u64,
+    /// Image files that machines can be made from.
+    pub images: Vec<ImageFile>,
+    /// Why it cannot be used now; empty when it can.
+    pub problem: String,
+}
+
+impl From<host::Datastore> for Datastore {
+    fn from(message: host::Datastore) -> Self {
+        let host::Datastore {
+            name,
+            path,
+            capacity_bytes,
+            free_bytes,
+            images,
+            problem,
+        } = message;
+        Self {
+            name,
+            path,
+            capacity_bytes,
+            free_bytes,
+            images: images.into_iter().map(Into::into).collect(),
+            problem,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImageFile {
+    pub name: String,
+    /// Bytes of the file on disk.
+    pub file_bytes: u64,
+}
+
+impl From<host::ImageFile> for ImageFile {
+    fn from(message: host::ImageFile) -> Self {
+        let host::ImageFile { name, file_bytes } = message;
+        Self { name, file_bytes }
+    }
+}

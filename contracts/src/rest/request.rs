@@ -1,0 +1,202 @@
+//! What clients send. Unknown fields are refused by name, so that a misspelt one is never passed over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{DiskSource, IfBusy, time};
+use crate::inventory;
+
+/// How a change is to be made; in the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ChangeOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// What to do when another job has the object.
+    pub if_busy: IfBusy,
+}
+
+/// How something is to be removed; in the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// What to do when another job has the object.
+    pub if_busy: IfBusy,
+    /// Also a running machine, which is turned off first, or a host with machines on it.
+    pub force: bool,
+}
+
+/// A virtual machine to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateVm {
+    /// 1 to 63 letters, digits and hyphens, starting and ending with a letter or digit.
+    pub name: String,
+    /// Virtual processors.
+    #[serde(default = "one")]
+    pub vcpus: u32,
+    pub memory_bytes: u64,
+    /// In the order that the machine sees them.
+    #[serde(default)]
+    pub disks: Vec<NewDisk>,
+    /// Absent: one card on the network `user`.
+    #[serde(default)]
+    pub network_cards: Option<Vec<NewNetworkCard>>,
+    /// Absent: who asks.
+    #[serde(default)]
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Only hosts of this group and below, by id or name. Absent: all.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Only this host, by id or name. Absent: the best one.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Datastore of the host. Absent: the one with most room.
+    #[serde(default)]
+    pub datastore: Option<String>,
+    /// Start the machine once it is made.
+    #[serde(default)]
+    pub start: bool,
+    /// With `start`: the job ends when the guest's agent answers.
+    #[serde(default)]
+    pub wait_for_guest: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A disk to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDisk {
+    /// Image on the host's datastores, as `<datastore>/<file>` or `<file>`. Absent: a blank disk.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Absent: `overlay` with an image, else `blank`.
+    #[serde(default)]
+    pub source: Option<DiskSource>,
+    /// Size that the guest sees. Absent with an image: the image's own.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
+}
+
+/// A network card to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewNetworkCard {
+    /// `user`: the hypervisor's own network, no bridge needed.
+    pub network: String,
+    /// Absent: one is made up.
+    #[serde(default)]
+    pub mac: Option<String>,
+}
+
+/// What is to be different about a virtual machine; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpdateVm {
+    pub owner: Option<String>,
+    pub description: Option<String>,
+    /// Tags to set; null removes one. Others stay.
+    pub tags: BTreeMap<String, Option<String>>,
+}
+
+/// A host group to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateGroup {
+    pub name: String,
+    /// The group above, by id or name. Absent: the root.
+    #[serde(default)]
+    pub parent: Option<String>,
+    #[serde(default)]
+    pub description: String,
+}
+
+/// What is to be different about a host group; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpdateGroup {
+    pub name: Option<String>,
+    /// The group to move it below, by id or name.
+    pub parent: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Lets a host that registered itself take part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AddHost {
+    /// Group to put it into, by id or name. Absent: the root.
+    pub group: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveHost {
+    /// Group to move it to, by id or name.
+    pub group: String,
+}
+
+/// A token to be made that lets hosts join without a person's approval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CreateJoinToken {
+    /// Group that hosts join with it, by id or name. Absent: the root.
+    pub group: Option<String>,
+    /// How long it can be used. Absent: one hour. At most 30 days.
+    pub lifetime_secs: Option<u64>,
+}
+
+/// A token that was made. The secret in it is shown this once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinToken {
+    pub token: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires: Option<jiff::Timestamp>,
+}
+
+impl From<inventory::JoinTokenSecret> for JoinToken {
+    fn from(message: inventory::JoinTokenSecret) -> Self {
+        let inventory::JoinTokenSecret { token, expires_ms } = message;
+        Self {
+            token,
+            expires: time(expires_ms),
+        }
+    }
+}
+
+/// A machine to rate hosts for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateRequest {
+    #[serde(default = "one")]
+    pub vcpus: u32,
+    pub memory_bytes: u64,
+    /// Room on one datastore for all disks.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// Images that must be on the host.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// CPU that the machine is expected to use, in percent of its own processors. Absent: 20.
+    #[serde(default)]
+    pub expected_cpu_percent: Option<f64>,
+    /// Hosts of this group and below, by id or name. Absent: all.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Only this host, by id or name.
+    #[serde(default)]
+    pub host: Option<String>,
+}

@@ -1,0 +1,110 @@
+//! Every subject, bucket and stream name of Muster. A literal of one anywhere else fails the tidy test.
+
+/// First tokens of everything that is Muster's own.
+pub const ROOT: &str = "muster.v1";
+
+/// Stream of what happened.
+pub const EVENTS: &str = "EVENTS";
+
+/// Work queue of jobs that want a runner.
+pub const RUNS: &str = "RUNS";
+
+/// Buckets, one for each record kind; each is owned by one service.
+pub mod buckets {
+    pub const HOST_GROUP: &str = "host_group";
+    pub const HOST: &str = "host";
+    pub const VM: &str = "vm";
+    pub const VM_NAME: &str = "vm_name";
+    pub const JOIN_TOKEN: &str = "join_token";
+    pub const JOB: &str = "job";
+    pub const HOST_CLAIMS: &str = "host_claims";
+
+    /// Each bucket with the service that owns it.
+    pub const OWNERS: [(&str, &str); 7] = [
+        (HOST_GROUP, "inventory"),
+        (HOST, "inventory"),
+        (VM, "inventory"),
+        (VM_NAME, "inventory"),
+        (JOIN_TOKEN, "inventory"),
+        (JOB, "jobs"),
+        (HOST_CLAIMS, "placement"),
+    ];
+}
+
+/// A call: `muster.v1.<service>.<Method>`.
+pub fn call(service_subject: &str, method: &str) -> String {
+    format!("{ROOT}.{service_subject}.{method}")
+}
+
+/// One event.
+pub fn event(group_id: &str, kind: &str, id: &str, verb: &str) -> String {
+    format!("{ROOT}.event.{group_id}.{kind}.{id}.{verb}")
+}
+
+/// Every event.
+pub fn all_events() -> String {
+    format!("{ROOT}.event.>")
+}
+
+/// Every event of one record kind.
+pub fn events_of_kind(kind: &str) -> String {
+    format!("{ROOT}.event.*.{kind}.>")
+}
+
+/// A job that wants a runner.
+pub fn run(job_id: &str) -> String {
+    format!("{ROOT}.run.{job_id}")
+}
+
+/// Every job that wants a runner.
+pub fn all_runs() -> String {
+    format!("{ROOT}.run.>")
+}
+
+/// A host says that it is alive.
+pub fn heartbeat(host_id: &str) -> String {
+    format!("{ROOT}.heartbeat.{host_id}")
+}
+
+pub fn all_heartbeats() -> String {
+    format!("{ROOT}.heartbeat.*")
+}
+
+/// How far a job has got.
+pub fn progress(job_id: &str) -> String {
+    format!("{ROOT}.progress.{job_id}")
+}
+
+/// Stream behind a bucket.
+pub fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+
+/// Where one record lives.
+pub fn record(bucket: &str, id: &str) -> String {
+    format!("$KV.{bucket}.{id}")
+}
+
+/// Every record of a bucket.
+pub fn all_records(bucket: &str) -> String {
+    format!("$KV.{bucket}.>")
+}
+
+/// The id in the subject of a record.
+pub fn record_id<'a>(bucket: &str, subject: &'a str) -> Option<&'a str> {
+    subject
+        .strip_prefix("$KV.")?
+        .strip_prefix(bucket)?
+        .strip_prefix('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_id_comes_back_from_its_subject() {
+        assert_eq!(record_id("vm", &record("vm", "x1")), Some("x1"));
+        assert_eq!(record_id("vm", "$KV.vm_name.x1"), None);
+    }
+}

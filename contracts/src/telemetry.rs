@@ -1,0 +1,288 @@
+//! What Muster tells of itself over OTLP: every metric and every span that there is. Who watches a Muster (dashboards,
+//! alerts) and the programs must agree on these names; `docs/telemetry.md` is made from them.
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: MetricKind,
+    /// As UCUM has it: `s`, or what is counted in braces.
+    pub unit: &'static str,
+    pub attributes: &'static [&'static str],
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows, from the start of the process.
+    Counter,
+    /// How often which value was seen.
+    Histogram,
+    /// As it is now.
+    Gauge,
+    /// As it is now, a sum over processes.
+    Level,
+}
+
+impl MetricKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+            Self::Gauge => "gauge",
+            Self::Level => "up-down counter",
+        }
+    }
+}
+
+/// One kind of span.
+#[derive(Debug)]
+pub struct Span {
+    /// What the code calls it.
+    pub id: &'static str,
+    /// Its name, with the parts that vary in angle brackets.
+    pub name: &'static str,
+    pub kind: SpanKind,
+    pub attributes: &'static [&'static str],
+    pub meaning: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanKind {
+    Server,
+    Client,
+    Internal,
+}
+
+impl SpanKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Of every span: which service it is of. One process may be several (`musterd`), so the resource does not say.
+pub const SERVICE: &str = "muster.service";
+
+pub const SPANS: [Span; 8] = [
+    Span {
+        id: "http",
+        name: "<METHOD> <route>",
+        kind: SpanKind::Server,
+        attributes: &[
+            SERVICE,
+            "http.request.method",
+            "http.route",
+            "http.response.status_code",
+            "request_id",
+        ],
+        meaning: "A request to the gateway; the root, unless the client sent a `traceparent`. A stream ends it with its head.",
+    },
+    Span {
+        id: "call",
+        name: "<Service>.<Method>",
+        kind: SpanKind::Client,
+        attributes: &[SERVICE, "rpc.service", "rpc.method"],
+        meaning: "A call, from the caller's side: until the answer is there, or the time is over.",
+    },
+    Span {
+        id: "serve",
+        name: "<Service>.<Method>",
+        kind: SpanKind::Server,
+        attributes: &[SERVICE, "rpc.service", "rpc.method"],
+        meaning: "The same call, from the side of who answers.",
+    },
+    Span {
+        id: "job",
+        name: "job <kind>",
+        kind: SpanKind::Internal,
+        attributes: &[SERVICE, "job_id"],
+        meaning: "A runner's work on a job; below the call that submitted it. A job that is resumed, restarted or has waited \
+                  has one for each runner that had it, all in the trace of its submission.",
+    },
+    Span {
+        id: "step",
+        name: "step <step>",
+        kind: SpanKind::Internal,
+        attributes: &[SERVICE, "job_id", "way"],
+        meaning: "One try of a step (`way`: `Forward`), or of its undo (`Back`).",
+    },
+    Span {
+        id: "work",
+        name: "work <Method>",
+        kind: SpanKind::Internal,
+        attributes: &[SERVICE],
+        meaning: "A host's work on a command. It goes on when its caller has given up, and may so end after the call.",
+    },
+    Span {
+        id: "qemu",
+        name: "qemu <action>",
+        kind: SpanKind::Internal,
+        attributes: &[SERVICE, "vm_id"],
+        meaning: "What is done to a machine's QEMU: for `start` from the launch of the process until the guest runs.",
+    },
+    Span {
+        id: "tool",
+        name: "run <program>",
+        kind: SpanKind::Internal,
+        attributes: &[SERVICE],
+        meaning: "A helper program on a host, as `qemu-img`.",
+    },
+];
+
+pub const CALLS: Metric = Metric {
+    name: "muster.calls",
+    kind: MetricKind::Counter,
+    unit: "{call}",
+    attributes: &["side", "service", "method", "code"],
+    meaning: "Calls on the bus that have ended, seen by the caller (`side`: `client`) and by who answers (`server`). \
+              `code` is `OK` or the error's.",
+};
+pub const CALL_DURATION: Metric = Metric {
+    name: "muster.call.duration",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["side", "service", "method"],
+    meaning: "How long calls took.",
+};
+pub const RECORDS_LAG: Metric = Metric {
+    name: "muster.records.lag",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["bucket", "role"],
+    meaning: "From when the log took a write until an instance's view had it, of the kinds that it owns (`role`: `owner`) \
+              and mirrors (`mirror`). By the clocks of two machines.",
+};
+pub const RECORDS_CONFLICTS: Metric = Metric {
+    name: "muster.records.conflicts",
+    kind: MetricKind::Counter,
+    unit: "{write}",
+    attributes: &["bucket"],
+    meaning: "Writes that were decided again because another came first.",
+};
+pub const RECORDS_REBUILDS: Metric = Metric {
+    name: "muster.records.rebuilds",
+    kind: MetricKind::Counter,
+    unit: "{view}",
+    attributes: &["bucket"],
+    meaning: "Views that were thrown away and rebuilt from the log.",
+};
+pub const RECORDS_OUTBOX: Metric = Metric {
+    name: "muster.records.outbox",
+    kind: MetricKind::Gauge,
+    unit: "{event}",
+    attributes: &["bucket"],
+    meaning: "Events that this instance has yet to publish, or to see published by another.",
+};
+pub const JOBS_STARTED: Metric = Metric {
+    name: "muster.jobs.started",
+    kind: MetricKind::Counter,
+    unit: "{job}",
+    attributes: &["kind", "how"],
+    meaning: "Jobs that a runner took: for the first time (`how`: `first`), or `again` after it had waited, was restarted, \
+              or its runner had gone.",
+};
+pub const JOBS_FINISHED: Metric = Metric {
+    name: "muster.jobs.finished",
+    kind: MetricKind::Counter,
+    unit: "{job}",
+    attributes: &["kind", "outcome"],
+    meaning: "Jobs that ended: `succeeded`, `failed`, `cancelled` or `stuck`.",
+};
+pub const JOB_DURATION: Metric = Metric {
+    name: "muster.job.duration",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["kind", "outcome"],
+    meaning: "How long jobs took that ended, from their first start.",
+};
+pub const STEP_DURATION: Metric = Metric {
+    name: "muster.job.step.duration",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["kind", "step", "way", "outcome"],
+    meaning: "How long one try of a step (`way`: `forward`) or of its undo (`back`) took. `outcome`: `done`, `failed`, \
+              `busy` (another job has the object) or `stopped` (by a cancel).",
+};
+pub const JOBS_OPEN: Metric = Metric {
+    name: "muster.jobs.open",
+    kind: MetricKind::Gauge,
+    unit: "{job}",
+    attributes: &["state"],
+    meaning: "Jobs that are not over: `queued` (the length of the queue), `waiting` for another job, `running`, `undoing`, \
+              or `stuck` until a person has seen to them. Every instance tells the same of all: take the largest, not the sum.",
+};
+pub const AGENT_MACHINES: Metric = Metric {
+    name: "muster.agent.machines",
+    kind: MetricKind::Gauge,
+    unit: "{machine}",
+    attributes: &["state"],
+    meaning: "Machines on the host.",
+};
+pub const AGENT_COMMANDS: Metric = Metric {
+    name: "muster.agent.command.duration",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["method", "code"],
+    meaning: "How long the hypervisor took for commands that change something; `code` is `OK` or the error's. A command that \
+              was done before and is answered from the store is not counted.",
+};
+pub const AGENT_ADOPTIONS: Metric = Metric {
+    name: "muster.agent.adoptions",
+    kind: MetricKind::Counter,
+    unit: "{machine}",
+    attributes: &["state"],
+    meaning: "Machines that the agent found in its datastores, at its start, and took over; by what they were doing.",
+};
+pub const AGENT_BACKLOG: Metric = Metric {
+    name: "muster.agent.backlog",
+    kind: MetricKind::Gauge,
+    unit: "{change}",
+    attributes: &[],
+    meaning: "Changes on the host that inventory has not yet acknowledged.",
+};
+pub const GATEWAY_REQUESTS: Metric = Metric {
+    name: "muster.gateway.requests",
+    kind: MetricKind::Counter,
+    unit: "{request}",
+    attributes: &["method", "route", "status"],
+    meaning: "Requests that were answered; streams when they begin.",
+};
+pub const GATEWAY_DURATION: Metric = Metric {
+    name: "muster.gateway.request.duration",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["method", "route"],
+    meaning: "How long requests took; streams until they begin.",
+};
+pub const GATEWAY_STREAMS: Metric = Metric {
+    name: "muster.gateway.streams",
+    kind: MetricKind::Level,
+    unit: "{stream}",
+    attributes: &[],
+    meaning: "Open streams of events and of watched jobs.",
+};
+
+pub const METRICS: [&Metric; 18] = [
+    &CALLS,
+    &CALL_DURATION,
+    &RECORDS_LAG,
+    &RECORDS_CONFLICTS,
+    &RECORDS_REBUILDS,
+    &RECORDS_OUTBOX,
+    &JOBS_STARTED,
+    &JOBS_FINISHED,
+    &JOB_DURATION,
+    &STEP_DURATION,
+    &JOBS_OPEN,
+    &AGENT_MACHINES,
+    &AGENT_COMMANDS,
+    &AGENT_ADOPTIONS,
+    &AGENT_BACKLOG,
+    &GATEWAY_REQUESTS,
+    &GATEWAY_DURATION,
+    &GATEWAY_STREAMS,
+];

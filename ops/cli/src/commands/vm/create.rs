@@ -1,0 +1,174 @@
+//! `muster vm create`.
+
+use clap::Args;
+use contracts::rest::{CreateVm, DiskSource, NewDisk, NewNetworkCard};
+use reqwest::Method;
+
+use crate::change::make;
+use crate::cli::ChangeArgs;
+use crate::client::Request;
+use crate::commands::Session;
+use crate::error::{Exit, Failure};
+use crate::values;
+
+/// The word that asks for no network card at all.
+const NO_NETWORK: &str = "none";
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Name of the new machine: letters, digits and hyphens
+    #[arg(value_parser = values::vm_name)]
+    name: String,
+    /// Image for the first disk, as hosts list it: FILE or DATASTORE/FILE
+    #[arg(long)]
+    image: Option<String>,
+    /// Copy the image whole instead of writing beside it
+    #[arg(long, requires = "image")]
+    copy: bool,
+    /// Virtual processors
+    #[arg(long, default_value = "1", value_parser = values::cpus)]
+    cpus: u32,
+    /// Memory
+    #[arg(long, default_value = "128MiB", value_name = "SIZE", value_parser = values::memory)]
+    memory: u64,
+    /// A blank disk of this size; can be given several times
+    #[arg(long, value_name = "SIZE", value_parser = values::disk_size)]
+    disk: Vec<u64>,
+    /// Network for a card, or none; can be given several times [default: user]
+    #[arg(long)]
+    network: Vec<String>,
+    /// Only this host [default: the one that suits best]
+    #[arg(long)]
+    host: Option<String>,
+    /// Only hosts of this group and below
+    #[arg(long)]
+    group: Option<String>,
+    /// Datastore of the host [default: the one with most room]
+    #[arg(long)]
+    datastore: Option<String>,
+    /// Who owns it [default: who asks]
+    #[arg(long)]
+    owner: Option<String>,
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// A tag; can be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::tag)]
+    tag: Vec<(String, String)>,
+    /// Start it once it is made
+    #[arg(long)]
+    start: bool,
+    /// Start it, and be done only when its guest answers
+    #[arg(long)]
+    wait_guest: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<Exit, Failure> {
+    let body = request(&args)?;
+    let change = Request::change(Method::POST, &["vms"]).body(&body)?;
+    make(session, vec![change], &args.change).await
+}
+
+fn request(args: &CreateArgs) -> Result<CreateVm, Failure> {
+    Ok(CreateVm {
+        name: args.name.clone(),
+        vcpus: args.cpus,
+        memory_bytes: args.memory,
+        disks: disks(args),
+        network_cards: cards(&args.network)?,
+        owner: args.owner.clone(),
+        description: args.description.clone(),
+        tags: args.tag.iter().cloned().collect(),
+        group: args.group.clone(),
+        host: args.host.clone(),
+        datastore: args.datastore.clone(),
+        start: args.start || args.wait_guest,
+        wait_for_guest: args.wait_guest,
+    })
+}
+
+/// The disk with the image comes first: machines boot from it.
+fn disks(args: &CreateArgs) -> Vec<NewDisk> {
+    let from_image = args.image.iter().map(|image| NewDisk {
+        image: Some(image.clone()),
+        source: args.copy.then_some(DiskSource::Copy),
+        size_bytes: None,
+    });
+    let blank = args.disk.iter().map(|size| NewDisk {
+        image: None,
+        source: None,
+        size_bytes: Some(*size),
+    });
+    from_image.chain(blank).collect()
+}
+
+fn cards(networks: &[String]) -> Result<Option<Vec<NewNetworkCard>>, Failure> {
+    let card = |network: &String| NewNetworkCard {
+        network: network.clone(),
+        mac: None,
+    };
+    match networks {
+        [] => Ok(None),
+        [one] if one == NO_NETWORK => Ok(Some(Vec::new())),
+        some if some.iter().any(|network| network == NO_NETWORK) => Err(Failure::Usage(
+            "--network none goes with no other network.".to_owned(),
+        )),
+        some => Ok(Some(some.iter().map(card).collect())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::commands::vm;
+
+    fn asked(words: &str) -> CreateVm {
+        let line = ["muster", "vm", "create"]
+            .into_iter()
+            .chain(words.split(' '));
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Vm(vm::Command::Create(args)) => request(&args).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_muster() {
+        let body = asked("web-01 --image guest.qcow2");
+        assert_eq!((body.vcpus, body.memory_bytes), (1, 128 << 20));
+        assert_eq!(body.disks.len(), 1);
+        assert_eq!(body.disks[0].source, None);
+        assert_eq!(
+            (body.network_cards, body.owner, body.host),
+            (None, None, None)
+        );
+        assert!(!body.start && !body.wait_for_guest);
+    }
+
+    #[test]
+    fn everything_that_is_said_is_asked_for() {
+        let body = asked(
+            "web-01 --disk 20GiB --image g --copy --disk 1.5T --network user --tag a=1 --tag b=2 --wait-guest",
+        );
+        let sizes: Vec<_> = body.disks.iter().map(|disk| disk.size_bytes).collect();
+        assert_eq!(sizes, [None, Some(20 << 30), Some(3 << 39)]);
+        assert_eq!(body.disks[0].source, Some(DiskSource::Copy));
+        assert_eq!(body.network_cards.unwrap()[0].network, "user");
+        assert_eq!(body.tags.len(), 2);
+        assert!(body.start && body.wait_for_guest);
+    }
+
+    #[test]
+    fn no_network_is_said_alone() {
+        assert_eq!(
+            asked("web-01 --network none").network_cards,
+            Some(Vec::new())
+        );
+        assert!(cards(&["none".to_owned(), "user".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! Configuration of the agent.
+
+use std::path::{Path, PathBuf};
+
+use contracts::names;
+use serde::{Deserialize, Serialize};
+
+use crate::hypervisor::qemu::{Settings, UserNetwork};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name of the host in the fleet. Empty: the machine's own host name.
+    pub name: String,
+    /// Id of the host in the fleet. Empty: made once and kept below data_dir.
+    pub host_id: String,
+    /// Lets the host join without a person's approval.
+    pub join_token: String,
+    pub hypervisor: HypervisorKind,
+    /// Directories for images and machines. Empty: one named `local` below data_dir.
+    pub datastores: Vec<DatastoreConfig>,
+    /// For sockets; must be short. Empty: `run` below data_dir.
+    pub runtime_dir: PathBuf,
+    /// QEMU, as a path or a name in PATH.
+    pub qemu: PathBuf,
+    pub qemu_img: PathBuf,
+    /// User that QEMU runs as when the agent is root.
+    pub qemu_user: String,
+    /// Whether guests on QEMU's own network reach what the host reaches, its loopback included: `isolated` or `open`.
+    pub user_network: UserNetwork,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HypervisorKind {
+    #[default]
+    Qemu,
+    /// In memory: nothing runs. For trials of many hosts.
+    Simulated,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatastoreConfig {
+    pub name: String,
+    pub path: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            host_id: String::new(),
+            join_token: String::new(),
+            hypervisor: HypervisorKind::default(),
+            datastores: Vec::new(),
+            runtime_dir: PathBuf::new(),
+            qemu: PathBuf::from("qemu-system-x86_64"),
+            qemu_img: PathBuf::from("qemu-img"),
+            qemu_user: "nobody".to_owned(),
+            user_network: UserNetwork::default(),
+        }
+    }
+}
+
+impl kit::config::Section for Config {
+    const NAME: &'static str = "agent";
+    /// It appends nothing to a log: inventory does, and answers for it.
+    const CHECKS_BUS: bool = false;
+
+    fn validate(&self) -> Result<(), String> {
+        if !self.name.is_empty() {
+            names::check_title("name", &self.name).map_err(|s| format!("name: {}", s.message))?;
+        }
+        if !self.host_id.is_empty() {
+            names::check_id("host_id", &self.host_id)
+                .map_err(|s| format!("host_id: {}", s.message))?;
+        }
+        for datastore in &self.datastores {
+            if !names::is_token(&datastore.name) {
+                return Err(format!(
+                    "datastores: {:?} cannot be a name; use letters, digits, hyphens and underscores.",
+                    datastore.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Where QEMU finds its things. QEMU runs in another directory, so that every path is made absolute.
+    pub(crate) fn settings(&self, data_dir: &Path) -> std::io::Result<Settings> {
+        let runtime_dir = match self.runtime_dir.as_os_str().is_empty() {
+            true => data_dir.join("run"),
+            false => self.runtime_dir.clone(),
+        };
+        let local = DatastoreConfig {
+            name: "local".to_owned(),
+            path: data_dir.join("datastore"),
+        };
+        let datastores = if self.datastores.is_empty() {
+            vec![local]
+        } else {
+            self.datastores.clone()
+        };
+        let absolute = |d: DatastoreConfig| Ok((d.name, std::path::absolute(d.path)?));
+        Ok(Settings {
+            qemu: self.qemu.clone(),
+            qemu_img: self.qemu_img.clone(),
+            runtime_dir: std::path::absolute(runtime_dir)?,
+            datastores: datastores
+                .into_iter()
+                .map(absolute)
+                .collect::<std::io::Result<_>>()?,
+            qemu_user: self.qemu_user.clone(),
+            user_network: self.user_network,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::config::Section as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_lies_below_the_data_folder() {
+        let settings = Config::default().settings(Path::new("/data")).unwrap();
+        assert_eq!(settings.runtime_dir, Path::new("/data/run"));
+        assert_eq!(
+            settings.datastores,
+            [("local".to_owned(), PathBuf::from("/data/datastore"))]
+        );
+        assert_eq!(settings.user_network, UserNetwork::Isolated);
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_refused() {
+        let bad_name = Config {
+            name: "a/b".to_owned(),
+            ..Config::default()
+        };
+        assert!(bad_name.validate().unwrap_err().starts_with("name:"));
+        let bad_id = Config {
+            host_id: "a.b".to_owned(),
+            ..Config::default()
+        };
+        assert!(bad_id.validate().unwrap_err().starts_with("host_id:"));
+        let datastores = vec![DatastoreConfig {
+            name: "a/b".to_owned(),
+            path: PathBuf::new(),
+        }];
+        assert!(
+            Config {
+                datastores,
+                ..Config::default()
+            }
+            .validate()
+            .is_err()
+        );
+    }
+}

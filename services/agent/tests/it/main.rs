@@ -1,0 +1,16 @@
+//! The agent with real QEMU and a real guest. One binary, because linking costs more than the tests.
+//!
+//! Needs `MUSTER_GUEST_IMAGE` (made by `ops/guest/build`), and QEMU from `MUSTER_QEMU` or `PATH`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod adoption;
+mod bus;
+mod host;
+mod images;
+mod life;
+mod refusals;

@@ -1,0 +1,12 @@
+//! Pure decisions: no clock, no randomness, no I/O.
+
+pub(crate) mod names;
+
+pub(crate) mod fields;
+pub(crate) mod filter;
+pub(crate) mod kinds;
+pub(crate) mod list;
+pub(crate) mod sort;
+
+pub(crate) mod guard;
+pub(crate) mod requests;

@@ -1,0 +1,239 @@
+//! Reports of hosts: what changed on them, in order, answered when it is durable.
+
+use std::collections::BTreeSet;
+
+use contracts::call::Context;
+use contracts::host::{VmReport, VmState};
+use contracts::inventory::host::Status as HostStatus;
+use contracts::inventory::{Host, ReportRequest, ReportResponse, Vm};
+use contracts::records::indexes;
+use contracts::{Status, names};
+use futures::{StreamExt, TryStreamExt};
+use kit::records::{Decision, Stored};
+
+use super::{Api, WRITES_AT_ONCE};
+use crate::core::report::{Outcome, Sender, Verdict, check_machine, check_request, judge};
+use crate::core::{facts, registration};
+
+/// A machine that was deleted is not imported for this long: a report that was made before its deletion may still be on
+/// its way. One that is really there is in the next whole picture.
+const DELETED_GRACE_MS: i64 = 10 * 60 * 1000;
+
+/// One thing that a report says of one machine.
+enum Said<'a> {
+    Here(&'a VmReport),
+    Gone(&'a str),
+}
+
+impl Api {
+    pub(super) async fn apply_report(
+        &self,
+        context: &Context,
+        request: ReportRequest,
+    ) -> Result<ReportResponse, Status> {
+        check_request(&request)?;
+        let Some(host) = self.reporting_host(&request).await? else {
+            return Ok(ReportResponse {
+                unknown_host: true,
+                ..ReportResponse::default()
+            });
+        };
+        if judge(&host, &request)? == Verdict::Apply {
+            self.apply_machines(context, &host, &request).await?;
+            let after = self.close_report(context, &request).await?;
+            if after.group_id != host.group_id {
+                self.regroup_machines(context, &after).await?;
+            }
+            return Ok(ReportResponse {
+                applied_number: request.number,
+                // A part of a picture that nobody has seen.
+                want_whole: request.number == 1 && !request.whole,
+                unknown_host: false,
+            });
+        }
+        Ok(ReportResponse {
+            applied_number: host.report_number,
+            want_whole: judge(&host, &request)? == Verdict::Gap,
+            unknown_host: false,
+        })
+    }
+
+    /// The approved host at the report's generation. What does not fit may only not be in this instance's view yet.
+    async fn reporting_host(&self, request: &ReportRequest) -> Result<Option<Host>, Status> {
+        let hosts = &self.fleet.hosts;
+        let look = || -> Result<(Option<Host>, bool), Status> {
+            let host = hosts.get(&request.host_id)?.map(|host| host.value);
+            let host = host.filter(registration::is_approved);
+            let verdict = host.as_ref().map(|host| judge(host, request)).transpose()?;
+            let fits = matches!(verdict, Some(Verdict::Apply | Verdict::Known));
+            Ok((
+                host.filter(|_| verdict != Some(Verdict::Unregistered)),
+                fits,
+            ))
+        };
+        if let (Some(host), true) = look()? {
+            return Ok(Some(host));
+        }
+        self.fleet.catch_up(hosts).await?;
+        Ok(look()?.0)
+    }
+
+    async fn apply_machines(
+        &self,
+        context: &Context,
+        host: &Host,
+        request: &ReportRequest,
+    ) -> Result<(), Status> {
+        let mut said: Vec<Said<'_>> = Vec::new();
+        for vm in &request.vms {
+            match check_machine(vm) {
+                Ok(()) => said.push(Said::Here(vm)),
+                Err(status) => {
+                    tracing::warn!(host = host.id, vm = names::shorten(&vm.vm_id), %status,
+                        "a machine of a report is passed over");
+                }
+            }
+        }
+        let gone = self.gone(host, request)?;
+        said.extend(gone.iter().map(|id| Said::Gone(id)));
+        let work: Vec<_> = said
+            .into_iter()
+            .map(|said| self.apply_one(context, host, said))
+            .collect();
+        let outcomes: Vec<Outcome> = futures::stream::iter(work)
+            .buffer_unordered(WRITES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let count = |what| outcomes.iter().filter(|outcome| **outcome == what).count();
+        tracing::debug!(
+            host = host.id,
+            number = request.number,
+            changed = count(Outcome::Changed),
+            imported = count(Outcome::Imported),
+            passed_over =
+                request.vms.len() + gone.len() - outcomes.len() + count(Outcome::NotTheirs),
+            "report applied"
+        );
+        Ok(())
+    }
+
+    /// Machines that are not on the host any more, by what the report says or, in a whole picture, does not say.
+    fn gone(&self, host: &Host, request: &ReportRequest) -> Result<BTreeSet<String>, Status> {
+        let ids = request
+            .removed_vm_ids
+            .iter()
+            .filter(|id| names::is_token(id));
+        let mut gone: BTreeSet<String> = ids.cloned().collect();
+        if request.whole {
+            let known = self.fleet.vms.find(indexes::HOST, &host.id)?;
+            gone.extend(known.into_iter().map(|vm| vm.id));
+        }
+        for vm in &request.vms {
+            gone.remove(&vm.vm_id);
+        }
+        Ok(gone)
+    }
+
+    async fn apply_one(
+        &self,
+        context: &Context,
+        host: &Host,
+        said: Said<'_>,
+    ) -> Result<Outcome, Status> {
+        let id = match said {
+            Said::Here(report) => &report.vm_id,
+            Said::Gone(id) => id,
+        };
+        let current = self.fleet.vms.get(id)?;
+        if current.is_none()
+            && (matches!(said, Said::Gone(_)) || self.was_just_deleted(host, id).await?)
+        {
+            return Ok(Outcome::Unchanged);
+        }
+        let dead_job = self.dead_job(current.as_ref()).await?;
+        let sender = Sender {
+            host,
+            dead_job: dead_job.as_deref(),
+            now_ms: self.fleet.now_ms(),
+        };
+        let is_new = current.is_none();
+        let outcome = self
+            .fleet
+            .vms
+            .update(context, id, |current: Option<&Stored<Vm>>| {
+                Ok(match (current.map(|c| &c.value), &said) {
+                    // Deleted since we looked.
+                    (None, _) if !is_new => Decision::Keep(Outcome::Unchanged),
+                    (current, Said::Here(report)) => sender.seen(current, report),
+                    (current, Said::Gone(_)) => sender.gone(current),
+                })
+            })
+            .await?;
+        if let (Outcome::Imported, Said::Here(report)) = (outcome, &said) {
+            self.try_name(context, &report.name, id).await?;
+        }
+        if outcome == Outcome::NotTheirs {
+            tracing::warn!(
+                host = host.id,
+                vm = id,
+                "a report speaks of a machine that is not the host's"
+            );
+        }
+        Ok(outcome)
+    }
+
+    /// Whether Muster deleted the machine while this host was in the fleet, a short while ago.
+    async fn was_just_deleted(&self, host: &Host, vm_id: &str) -> Result<bool, Status> {
+        let latest = self.fleet.latest::<Vm>(vm_id).await?;
+        let age_ms = self.fleet.now_ms().saturating_sub(latest.time_ms);
+        Ok(latest.value.is_none() && latest.time_ms > host.created_ms && age_ms < DELETED_GRACE_MS)
+    }
+
+    /// The job that is making or deleting the machine, if it has ended without saying so.
+    async fn dead_job(&self, current: Option<&Stored<Vm>>) -> Result<Option<String>, Status> {
+        let Some(vm) = current.map(|current| &current.value) else {
+            return Ok(None);
+        };
+        let matters = matches!(vm.state(), VmState::Creating | VmState::Deleting);
+        if !matters || vm.job_id.is_empty() || self.fleet.is_open(&vm.job_id).await? {
+            return Ok(None);
+        }
+        Ok(Some(vm.job_id.clone()))
+    }
+
+    /// After every machine is durable: the report's number, the facts, and that the host is there.
+    async fn close_report(
+        &self,
+        context: &Context,
+        request: &ReportRequest,
+    ) -> Result<Host, Status> {
+        let now_ms = self.fleet.now_ms();
+        let facts = request.facts.as_ref().filter(|facts| {
+            let checked = facts::check(facts);
+            if let Err(status) = &checked {
+                tracing::warn!(host = request.host_id, %status, "the facts of a report are passed over");
+            }
+            checked.is_ok()
+        });
+        self.fleet
+            .hosts
+            .update(context, &request.host_id, |current| {
+                let current = &current
+                    .ok_or_else(|| super::hosts::no_host(&request.host_id))?
+                    .value;
+                if judge(current, request)? != Verdict::Apply {
+                    return Ok(Decision::Keep(current.clone()));
+                }
+                let mut host = current.clone();
+                host.report_number = request.number;
+                if facts.is_some() {
+                    host.facts = facts.cloned();
+                }
+                if request.whole {
+                    host = registration::with_status(&host, HostStatus::Responding, now_ms);
+                }
+                Ok(Decision::Put(host.clone(), host))
+            })
+            .await
+    }
+}

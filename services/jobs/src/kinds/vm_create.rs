@@ -1,0 +1,389 @@
+//! Creates a machine on the host that placement rates best, and starts it if that is wanted.
+
+use std::time::Duration;
+
+use contracts::call::Context;
+use contracts::host::{CreateVmRequest, GuestFacts, Hardware, HostClient, VmReport, VmState};
+use contracts::inventory::{CreateVmRecord, ObjectId, UpdateVmRecord};
+use contracts::jobs::VmCreate;
+use contracts::names::{check_id, check_vm_name};
+use contracts::placement::{PlaceRequest, RateRequest, ReleaseRequest, Requirements};
+use contracts::{ObjectRef, Status};
+use kit::world::World;
+
+use super::machine::{Machine, unstart};
+use super::table::{Moment, Object, Step, Table, Target, Undo, always};
+use super::vm_delete::gone;
+use crate::core::{hardware, naming, rating};
+use crate::fleet::{Fleet, or_root};
+use crate::hands::{Command, Done, Hands};
+
+mod preflight;
+
+/// Between two looks whether the guest answers.
+const GUEST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct State {
+    /// As asked, with everything filled in that was left open.
+    #[prost(message, required, tag = "1")]
+    request: VmCreate,
+    #[prost(string, tag = "2")]
+    vm_id: String,
+    /// Where it was placed.
+    #[prost(string, tag = "3")]
+    host_id: String,
+    /// What the disks may grow to.
+    #[prost(uint64, tag = "4")]
+    disk_bytes: u64,
+    /// What the host said of the machine when it was made.
+    #[prost(message, optional, tag = "5")]
+    report: Option<VmReport>,
+}
+
+pub(crate) static KIND: Table<State> = Table {
+    name: "vm_create",
+    object: Object::New,
+    target: |state| Target {
+        object: ObjectRef::new("vm", &state.vm_id, &state.request.name),
+        group_id: or_root(&state.request.group_id).to_owned(),
+    },
+    look,
+    plan: |calls, state| Box::pin(preflight::plan(calls, state)),
+    steps: &[
+        Step {
+            name: "record",
+            description: "Make the machine's record and take its name",
+            needed: always,
+            action: |hands, state| Box::pin(record(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(forget(hands, state))),
+        },
+        Step {
+            name: "place",
+            description: "Choose the best host and claim room there",
+            needed: always,
+            action: |hands, state| Box::pin(place(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(release_claim(hands, state))),
+        },
+        Step {
+            name: "assign",
+            description: "Assign the machine to the host",
+            needed: always,
+            action: |hands, state| Box::pin(assign(hands, state)),
+            undo: Undo::Nothing("The record goes as a whole."),
+        },
+        Step {
+            name: "disks",
+            description: "Make the disks and the machine at the host",
+            needed: always,
+            action: |hands, state| Box::pin(make_disks(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(delete_disks(hands, state))),
+        },
+        Step {
+            name: "report",
+            description: "Take over what the host says of the machine",
+            needed: always,
+            action: |hands, state| Box::pin(apply_report(hands, state)),
+            undo: Undo::Nothing("The record goes as a whole."),
+        },
+        Step {
+            name: "start",
+            description: "Start the machine",
+            needed: |state| state.request.start,
+            action: |hands, state| Box::pin(start(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(stop(hands, state))),
+        },
+        Step {
+            name: "guest",
+            description: "Wait until the guest agent answers",
+            needed: |state| state.request.start && state.request.wait_for_guest,
+            action: |hands, state| Box::pin(wait_for_guest(hands, state)),
+            undo: Undo::Nothing("It only looks."),
+        },
+        Step {
+            name: "claim",
+            description: "Give the claim on the host's room back: the machine itself takes it now",
+            needed: always,
+            action: |hands, state| Box::pin(release_claim(hands, state)),
+            undo: Undo::Closing,
+        },
+    ],
+};
+
+/// Reads the request. Ids and addresses are drawn here, once, so that a runner that takes the job over has the same.
+pub(super) fn read(
+    request: &VmCreate,
+    owner: &str,
+    fleet: &Fleet,
+    world: &World,
+) -> Result<State, Status> {
+    let mut request = request.clone();
+    check_vm_name(&request.name)?;
+    if request.owner.is_empty() {
+        owner.clone_into(&mut request.owner);
+    }
+    hardware::check_words(&request.owner, &request.description, &request.tags)?;
+    for (field, id) in [
+        ("group_id", &request.group_id),
+        ("host_id", &request.host_id),
+        ("datastore", &request.datastore),
+    ] {
+        if !id.is_empty() {
+            check_id(field, id)?;
+        }
+    }
+    let hardware = request.hardware.get_or_insert_default();
+    hardware::complete(hardware)?;
+    for card in hardware
+        .network_cards
+        .iter_mut()
+        .filter(|card| card.mac.is_empty())
+    {
+        card.mac = free_mac(fleet, world)?;
+    }
+    Ok(State {
+        request,
+        vm_id: world.new_id(),
+        ..State::default()
+    })
+}
+
+fn free_mac(fleet: &Fleet, world: &World) -> Result<String, Status> {
+    /// Three bytes are free: with a million machines in the fleet every sixteenth draw is taken.
+    const DRAWS_MAX: usize = 64;
+    for _ in 0..DRAWS_MAX {
+        let mac = naming::mac(world.ids.next());
+        if fleet.vm_with_mac(&mac)?.is_none() {
+            return Ok(mac);
+        }
+    }
+    Err(Status::internal("No free hardware address was found."))
+}
+
+fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
+    let request = &state.request;
+    if let Some(vm) = fleet.vm_named(&request.name)? {
+        let object = ObjectRef::new("vm", &vm.id, &vm.name);
+        let message = format!("There is a virtual machine {} already.", vm.name);
+        return Err(Status::already_exists(object, message)
+            .action("Choose another name, or delete that machine."));
+    }
+    if !request.group_id.is_empty() {
+        fleet.group(&request.group_id)?;
+    }
+    if !request.host_id.is_empty() {
+        fleet.host(&request.host_id)?;
+    }
+    for card in state.hardware().network_cards {
+        if let Some(vm) = fleet.vm_with_mac(&card.mac)? {
+            let message = format!(
+                "Virtual machine {} has the hardware address {}.",
+                vm.name, card.mac
+            );
+            return Err(
+                Status::already_exists(ObjectRef::new("vm", &vm.id, &vm.name), message)
+                    .action("Leave the address out, or give another."),
+            );
+        }
+    }
+    Ok(())
+}
+
+impl State {
+    fn hardware(&self) -> Hardware {
+        self.request.hardware.clone().unwrap_or_default()
+    }
+
+    fn rate_request(&self, disk_bytes: u64) -> RateRequest {
+        let hardware = self.hardware();
+        let mut images: Vec<String> = hardware
+            .disks
+            .into_iter()
+            .map(|d| d.image)
+            .filter(|i| !i.is_empty())
+            .collect();
+        images.sort();
+        images.dedup();
+        RateRequest {
+            requirements: Some(Requirements {
+                vcpus: hardware.vcpus,
+                memory_bytes: hardware.memory_bytes,
+                disk_bytes,
+                images,
+                expected_cpu_percent: None,
+            }),
+            group_id: self.request.group_id.clone(),
+            host_id: self.request.host_id.clone(),
+        }
+    }
+
+    fn machine(&self) -> Machine {
+        Machine {
+            vm_id: self.vm_id.clone(),
+            host_id: self.host_id.clone(),
+            found: VmState::Stopped.into(),
+            ..Machine::default()
+        }
+    }
+}
+
+async fn record(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let request = &state.request;
+    let record = CreateVmRecord {
+        vm_id: state.vm_id.clone(),
+        name: request.name.clone(),
+        owner: request.owner.clone(),
+        description: request.description.clone(),
+        tags: request.tags.clone(),
+        hardware: request.hardware.clone(),
+        job_id: hands.job_id.clone(),
+    };
+    hands.inventory().create_vm(&hands.context, &record).await?;
+    Done::quiet()
+}
+
+async fn forget(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let request = ObjectId {
+        id: state.vm_id.clone(),
+        job_id: hands.job_id.clone(),
+    };
+    gone(hands.inventory().delete_vm(&hands.context, &request).await)
+}
+
+async fn place(hands: &Hands, state: &mut State) -> Result<Done, Status> {
+    let request = PlaceRequest {
+        vm_id: state.vm_id.clone(),
+        job_id: hands.job_id.clone(),
+        rate: Some(state.rate_request(state.disk_bytes)),
+    };
+    let placed = hands.placement().place(&hands.context, &request).await?;
+    let chosen = placed.ratings.iter().find(|r| r.host_id == placed.host_id);
+    let message = chosen.map_or_else(
+        || format!("Chosen: {}.", placed.host_id),
+        |r| format!("Chosen: {}, {}.", r.host_name, rating::stars(r)),
+    );
+    state.host_id = placed.host_id;
+    Ok(Done {
+        message,
+        ratings: placed.ratings,
+    })
+}
+
+async fn release_claim(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let request = ReleaseRequest {
+        vm_id: state.vm_id.clone(),
+        job_id: hands.job_id.clone(),
+    };
+    gone(hands.placement().release(&hands.context, &request).await)
+}
+
+async fn assign(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let request = UpdateVmRecord {
+        vm_id: state.vm_id.clone(),
+        job_id: hands.job_id.clone(),
+        host_id: Some(state.host_id.clone()),
+        ..UpdateVmRecord::default()
+    };
+    hands
+        .inventory()
+        .update_vm(&hands.context, &request)
+        .await?;
+    Done::quiet()
+}
+
+async fn make_disks(hands: &Hands, state: &mut State) -> Result<Done, Status> {
+    let request = CreateVmRequest {
+        operation_id: hands.operation.clone(),
+        vm_id: state.vm_id.clone(),
+        name: state.request.name.clone(),
+        hardware: state.request.hardware.clone(),
+        datastore: state.request.datastore.clone(),
+    };
+    let request = &request;
+    let ask =
+        |host: HostClient, context: Context| async move { host.create_vm(&context, request).await };
+    let report = hands.ask(&state.host_id, ask).await?;
+    state.report = Some(report);
+    Done::quiet()
+}
+
+async fn delete_disks(hands: &Hands, state: &State) -> Result<Done, Status> {
+    if !hands.fleet.knows_host(&state.host_id)? {
+        return Done::saying("The host is no longer one of the fleet's.");
+    }
+    gone(hands.delete_vm(&state.host_id, &state.vm_id).await)
+}
+
+async fn apply_report(hands: &Hands, state: &mut State) -> Result<Done, Status> {
+    if let Some(report) = state.report.clone() {
+        hands.apply(&state.host_id, report).await?;
+    }
+    state.report = None;
+    Done::quiet()
+}
+
+async fn start(hands: &Hands, state: &State) -> Result<Done, Status> {
+    super::machine::command(hands, &state.machine(), Command::Start).await
+}
+
+async fn stop(hands: &Hands, state: &State) -> Result<Done, Status> {
+    unstart(hands, &state.machine()).await
+}
+
+/// A guest without an agent is no failure of the machine: after a while the job goes on and says so.
+async fn wait_for_guest(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let answers = async {
+        loop {
+            let report = hands.look_at(&state.host_id, &state.vm_id).await;
+            let report = match report {
+                Ok(Some(report)) => report,
+                Ok(None) => {
+                    return Err(Status::precondition(
+                        "The host does not have the machine any more.",
+                    ));
+                }
+                Err(error) => return Err(error),
+            };
+            if report
+                .guest
+                .as_ref()
+                .is_some_and(|guest| guest.agent_responding)
+            {
+                return Ok(report);
+            }
+            if !report.state().is_active() {
+                let reason = format!("The machine did not stay on: {}", report.state_reason);
+                return Err(Status::precondition(reason).action("Look at the machine's log."));
+            }
+            hands.say("The guest boots.").await;
+            tokio::time::sleep(GUEST_LOOK_INTERVAL).await;
+        }
+    };
+    match tokio::time::timeout(hands.guest_patience, answers).await {
+        Ok(report) => {
+            let report = report?;
+            let guest = report.guest.clone().unwrap_or_default();
+            hands.apply(&state.host_id, report).await?;
+            Done::saying(tell(&guest))
+        }
+        Err(_) => Done::saying(format!(
+            "The guest agent did not answer within {} s; the machine runs.",
+            hands.guest_patience.as_secs()
+        )),
+    }
+}
+
+fn tell(guest: &GuestFacts) -> String {
+    let address = guest
+        .addresses
+        .first()
+        .map_or(String::new(), |a| format!(" at {a}"));
+    format!(
+        "{} answers{address}.",
+        if guest.hostname.is_empty() {
+            "The guest"
+        } else {
+            &guest.hostname
+        }
+    )
+}

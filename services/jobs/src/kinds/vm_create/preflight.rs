@@ -1,0 +1,96 @@
+//! What a new machine would take: asked of placement and of a host, before there is a job.
+
+use contracts::host::CheckImageRequest;
+use contracts::host::disk::Source;
+use contracts::inventory::Vm;
+use contracts::jobs::Plan;
+use contracts::placement::Rating;
+use contracts::{Status, diff};
+
+use super::State;
+use crate::core::rating;
+use crate::hands::Calls;
+
+/// Rates hosts, has the best one look at the images, and rates again with what the disks then take.
+pub(super) async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Status> {
+    let wanted: u64 = state.hardware().disks.iter().map(|d| d.size_bytes).sum();
+    let mut ratings = rate(calls, state, wanted).await?;
+    let host_id = best(state, &ratings)?.host_id.clone();
+    let (disk_bytes, bytes_to_move) = look_at_images(calls, state, &host_id).await?;
+    if disk_bytes != wanted {
+        ratings = rate(calls, state, disk_bytes).await?;
+    }
+    let best = best(state, &ratings)?;
+    state.disk_bytes = disk_bytes;
+    Ok(Plan {
+        host_id: best.host_id.clone(),
+        host_name: best.host_name.clone(),
+        changes: diff::changes(None, Some(&record(state))),
+        ratings,
+        bytes_to_move,
+        ..Plan::default()
+    })
+}
+
+async fn rate(calls: &Calls, state: &State, disk_bytes: u64) -> Result<Vec<Rating>, Status> {
+    let request = state.rate_request(disk_bytes);
+    let answer = calls.placement().rate(&calls.context, &request).await?;
+    Ok(answer.ratings)
+}
+
+fn best<'a>(state: &State, ratings: &'a [Rating]) -> Result<&'a Rating, Status> {
+    ratings
+        .iter()
+        .find(|r| rating::is_usable(r))
+        .ok_or_else(|| rating::refusal(&state.request.name, ratings))
+}
+
+/// Bytes that the disks may grow to, and bytes that are copied to make them. A refusal of an image is told by its disk.
+async fn look_at_images(calls: &Calls, state: &State, host_id: &str) -> Result<(u64, u64), Status> {
+    let (mut disk_bytes, mut bytes_to_move) = (0_u64, 0_u64);
+    for (index, disk) in state.hardware().disks.iter().enumerate() {
+        let mut size = disk.size_bytes;
+        if !disk.image.is_empty() {
+            let request = CheckImageRequest {
+                image: disk.image.clone(),
+            };
+            let info = calls
+                .host(host_id)
+                .check_image(&calls.context, &request)
+                .await
+                .map_err(|refusal| Status {
+                    field: format!("hardware.disks[{index}].image"),
+                    ..refusal
+                })?;
+            if size != 0 && size < info.virtual_bytes {
+                return Err(Status::invalid(
+                    format!("hardware.disks[{index}].size_bytes"),
+                    format!(
+                        "Disk {} of {size} bytes cannot hold image {} of {}.",
+                        disk.id, disk.image, info.virtual_bytes
+                    ),
+                )
+                .action("Leave the size out, or give at least the image's."));
+            }
+            size = size.max(info.virtual_bytes);
+            if disk.source() == Source::Copy {
+                bytes_to_move += info.file_bytes;
+            }
+        }
+        disk_bytes = disk_bytes.saturating_add(size);
+    }
+    Ok((disk_bytes, bytes_to_move))
+}
+
+/// The record that would be made.
+fn record(state: &State) -> Vm {
+    let request = state.request.clone();
+    Vm {
+        name: request.name,
+        owner: request.owner,
+        description: request.description,
+        tags: request.tags,
+        hardware: request.hardware,
+        ..Vm::default()
+    }
+}

@@ -1,0 +1,248 @@
+//! One case for each job kind: what it works on, and what it asks for. Each has objects of its own, named after it, so that
+//! all can run at once in one fleet.
+
+use contracts::host::VmState;
+use contracts::inventory::host;
+use contracts::jobs::job_params::Kind;
+use contracts::jobs::{
+    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostTarget, VmCreate, VmTarget,
+    VmUpdate,
+};
+use contracts::names::ROOT_GROUP_ID;
+
+use crate::fleet::{Fleet, hardware};
+
+pub(crate) struct Case {
+    pub(crate) kind: &'static str,
+    /// Its steps, in order, as the job's record shows them.
+    pub(crate) steps: &'static [&'static str],
+    /// Those of them that have an undo.
+    pub(crate) undoable: &'static [&'static str],
+    /// From here on it only goes forward: a failure at it or after it is for a person.
+    pub(crate) closing: &'static [&'static str],
+    /// Once it is done the job only goes forward; while it runs a cancel comes too late.
+    pub(crate) irrevocable: Option<&'static str>,
+}
+
+const POWER: Case = Case {
+    kind: "",
+    steps: &[],
+    undoable: &[],
+    closing: &["release"],
+    irrevocable: None,
+};
+
+pub(crate) const CASES: [Case; 16] = [
+    Case {
+        kind: "vm_create",
+        steps: &[
+            "record", "place", "assign", "disks", "report", "start", "guest", "claim", "release",
+        ],
+        undoable: &["record", "place", "disks", "start"],
+        closing: &["claim", "release"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_delete",
+        steps: &["take", "turn_off", "disks", "forget", "release"],
+        undoable: &["take"],
+        irrevocable: Some("disks"),
+        ..POWER
+    },
+    Case {
+        kind: "vm_start",
+        steps: &["take", "start", "release"],
+        undoable: &["take", "start"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_shutdown",
+        steps: &["take", "shutdown", "release"],
+        undoable: &["take"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_turn_off",
+        steps: &["take", "turn_off", "release"],
+        undoable: &["take"],
+        irrevocable: Some("turn_off"),
+        ..POWER
+    },
+    Case {
+        kind: "vm_reset",
+        steps: &["take", "reset", "release"],
+        undoable: &["take"],
+        irrevocable: Some("reset"),
+        ..POWER
+    },
+    Case {
+        kind: "vm_pause",
+        steps: &["take", "pause", "release"],
+        undoable: &["take", "pause"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_resume",
+        steps: &["take", "resume", "release"],
+        undoable: &["take", "resume"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_save",
+        steps: &["take", "save", "release"],
+        undoable: &["take", "save"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_update",
+        steps: &["take", "update", "release"],
+        undoable: &["take", "update"],
+        ..POWER
+    },
+    Case {
+        kind: "host_add",
+        steps: &["take", "approve", "release"],
+        undoable: &["take", "approve"],
+        ..POWER
+    },
+    Case {
+        kind: "host_remove",
+        steps: &["take", "remove", "release"],
+        undoable: &["take"],
+        irrevocable: Some("remove"),
+        ..POWER
+    },
+    Case {
+        kind: "host_move",
+        steps: &["take", "move", "release"],
+        undoable: &["take", "move"],
+        ..POWER
+    },
+    Case {
+        kind: "group_create",
+        steps: &["group", "release"],
+        undoable: &["group"],
+        ..POWER
+    },
+    Case {
+        kind: "group_update",
+        steps: &["take", "update", "release"],
+        undoable: &["take", "update"],
+        ..POWER
+    },
+    Case {
+        kind: "group_delete",
+        steps: &["take", "delete", "release"],
+        undoable: &["take"],
+        irrevocable: Some("delete"),
+        ..POWER
+    },
+];
+
+impl Case {
+    /// Steps where a failure leads back.
+    pub(crate) fn before_closing(&self) -> impl Iterator<Item = &'static str> {
+        let beyond = self
+            .irrevocable
+            .and_then(|name| self.steps.iter().position(|s| *s == name));
+        let closing = self
+            .closing
+            .first()
+            .and_then(|name| self.steps.iter().position(|s| s == name));
+        let end = beyond
+            .map(|i| i + 1)
+            .or(closing)
+            .unwrap_or(self.steps.len());
+        self.steps.iter().take(end).copied()
+    }
+
+    /// Steps from which it only goes forward.
+    pub(crate) fn beyond(&self) -> impl Iterator<Item = &'static str> {
+        let count = self.before_closing().count();
+        self.steps.iter().skip(count).copied()
+    }
+
+    /// What a job of the kind asks for, with the objects that it works on put in place.
+    pub(crate) async fn prepare(&self, fleet: &Fleet, name: &str) -> Kind {
+        let vm = async |state| VmTarget {
+            vm_id: fleet.put_vm(name, state).await,
+            force: false,
+        };
+        match self.kind {
+            "vm_create" => Kind::VmCreate(create(name)),
+            "vm_delete" => Kind::VmDelete(VmTarget {
+                force: true,
+                ..vm(VmState::Stopped).await
+            }),
+            "vm_start" => Kind::VmStart(vm(VmState::Stopped).await),
+            "vm_shutdown" => Kind::VmShutdown(vm(VmState::Running).await),
+            "vm_turn_off" => Kind::VmTurnOff(vm(VmState::Running).await),
+            "vm_reset" => Kind::VmReset(vm(VmState::Running).await),
+            "vm_pause" => Kind::VmPause(vm(VmState::Running).await),
+            "vm_resume" => Kind::VmResume(vm(VmState::Paused).await),
+            "vm_save" => Kind::VmSave(vm(VmState::Paused).await),
+            "vm_update" => Kind::VmUpdate(VmUpdate {
+                vm_id: vm(VmState::Stopped).await.vm_id,
+                owner: Some("after".to_owned()),
+                set_tags: [("env".to_owned(), "prod".to_owned())].into(),
+                ..VmUpdate::default()
+            }),
+            _ => self.prepare_other(fleet, name).await,
+        }
+    }
+
+    async fn prepare_other(&self, fleet: &Fleet, name: &str) -> Kind {
+        let (host_id, group_id) = (name.to_owned(), format!("g-{name}"));
+        if self.kind.starts_with("host") {
+            let approval = if self.kind == "host_add" {
+                host::Approval::Pending
+            } else {
+                host::Approval::Approved
+            };
+            fleet.put_host(&host_id, name, approval).await;
+        }
+        if matches!(self.kind, "group_update" | "group_delete" | "host_move") {
+            fleet.put_group(&group_id, name, ROOT_GROUP_ID).await;
+        }
+        match self.kind {
+            "host_add" => Kind::HostAdd(HostAdd {
+                host_id,
+                ..HostAdd::default()
+            }),
+            "host_remove" => Kind::HostRemove(HostTarget {
+                host_id,
+                force: false,
+            }),
+            "host_move" => Kind::HostMove(HostMove { host_id, group_id }),
+            "group_create" => Kind::GroupCreate(GroupCreate {
+                name: name.to_owned(),
+                ..GroupCreate::default()
+            }),
+            "group_update" => Kind::GroupUpdate(GroupUpdate {
+                group_id,
+                description: Some("after".to_owned()),
+                ..GroupUpdate::default()
+            }),
+            "group_delete" => Kind::GroupDelete(GroupTarget { group_id }),
+            other => panic!("no case for {other}"),
+        }
+    }
+}
+
+pub(crate) fn create(name: &str) -> VmCreate {
+    let mut hardware = hardware();
+    hardware.disks.push(contracts::host::Disk {
+        image: "guest.qcow2".to_owned(),
+        ..contracts::host::Disk::default()
+    });
+    hardware
+        .network_cards
+        .push(contracts::host::NetworkCard::default());
+    VmCreate {
+        name: name.to_owned(),
+        hardware: Some(hardware),
+        start: true,
+        wait_for_guest: true,
+        ..VmCreate::default()
+    }
+}

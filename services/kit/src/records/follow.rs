@@ -1,0 +1,361 @@
+//! Feeding a view from its bucket: bind to the log's identity, catch up, apply, rebuild when the log is another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use contracts::records::Record;
+use contracts::subjects;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::identity::{Reason, is_same, why_another};
+use super::store::Store;
+use super::view::{Applied, Binding, Replaced, ViewError};
+use super::{Change, event, has_events, relay, repair};
+use crate::bus::{BusError, Entries, LogEntry, LogInfo, LogKind, LogSpec, headers};
+use crate::telemetry;
+
+/// Entries applied in one transaction.
+const BATCH_MAX: usize = 512;
+
+/// How often the log's identity is looked at while nothing else gives reason to.
+const IDENTITY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Between tries while the bus or the bucket is not there.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often that a view is up to date is noted, while nothing is written. Much less than deletion markers live.
+const SYNC_NOTE_INTERVAL_MS: i64 = 3_600_000;
+
+/// A log that is made again starts at least this far after what the view had seen, so that no number is ever used twice
+/// even if another instance had seen a little more.
+const SEQUENCE_GAP: u64 = 1_000_000;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Owner,
+    Mirror,
+}
+
+pub(super) struct Follower<R> {
+    store: Arc<Store>,
+    role: Role,
+    applied: watch::Sender<u64>,
+    /// Whether the view has everything that the log had, once: not while it is rebuilt.
+    whole: Arc<AtomicBool>,
+    changes: broadcast::Sender<Change<R>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    View(#[from] ViewError),
+    #[error(transparent)]
+    Repair(#[from] repair::RepairError),
+    /// Not an error: the log has to be looked at again.
+    #[error("the log is another one than before")]
+    Another,
+    #[error("the store was opened anew; following on from what it has")]
+    Moved,
+}
+
+/// Runs until the store stops. Tells `ready` when the view has caught up for the first time.
+pub(super) async fn run<R: Record>(follower: Follower<R>, ready: Arc<Notify>) {
+    let stop = follower.store.stop.clone();
+    let work = async {
+        let mut said = false;
+        loop {
+            match follower.follow_once(&ready).await {
+                Ok(()) | Err(FollowError::Another) => said = false,
+                Err(error) => {
+                    if !said {
+                        // With what is behind it: a full disk is said as such.
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(
+                            bucket = R::BUCKET,
+                            error,
+                            "the view does not follow its log now; trying again"
+                        );
+                        said = true;
+                    }
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+impl<R: Record> Follower<R> {
+    pub(super) fn new(
+        store: Arc<Store>,
+        role: Role,
+        applied: watch::Sender<u64>,
+        whole: Arc<AtomicBool>,
+        changes: broadcast::Sender<Change<R>>,
+    ) -> Self {
+        Self {
+            store,
+            role,
+            applied,
+            whole,
+            changes,
+        }
+    }
+
+    async fn follow_once(&self, ready: &Notify) -> Result<(), FollowError> {
+        let (mut binding, info) = self.bind().await?;
+        let mut entries = self
+            .store
+            .bus
+            .read(
+                &subjects::bucket_stream(R::BUCKET),
+                &subjects::all_records(R::BUCKET),
+                binding.applied + 1,
+            )
+            .await?;
+        self.catch_up(&mut entries, &mut binding, &info).await?;
+        self.whole.store(true, Ordering::SeqCst);
+        ready.notify_one();
+        loop {
+            tokio::select! {
+                batch = next_batch(&mut entries) => {
+                    let batch = batch?;
+                    let taken_ms = batch.last().map(|entry| entry.time_ms);
+                    self.apply(&mut binding, batch)?;
+                    self.note_lag(taken_ms);
+                }
+                () = tokio::time::sleep(IDENTITY_CHECK_INTERVAL) => {
+                    self.check_identity(&mut binding).await?;
+                }
+            }
+        }
+    }
+
+    fn note_lag(&self, taken_ms: Option<i64>) {
+        let role = match self.role {
+            Role::Owner => "owner",
+            Role::Mirror => "mirror",
+        };
+        if let Some(taken_ms) = taken_ms {
+            telemetry::note_lag(R::BUCKET, role, taken_ms);
+        }
+    }
+
+    /// Makes sure of the log and that the view is one of it.
+    async fn bind(&self) -> Result<(Binding, LogInfo), FollowError> {
+        let known = self.store.view.binding(R::BUCKET)?;
+        let info = self.log(known.as_ref()).await?;
+        let binding = match known {
+            Some(known) => match why_another(&known, &info) {
+                None => known,
+                Some(reason) => self.start_anew(&known, &info, reason).await?,
+            },
+            None => self.start_at_nothing(&info)?,
+        };
+        if binding.applied < *self.applied.borrow() {
+            self.whole.store(false, Ordering::SeqCst);
+        }
+        self.applied.send_replace(binding.applied);
+        Ok((binding, info))
+    }
+
+    /// An owner makes its bucket; a mirror waits for it.
+    async fn log(&self, known: Option<&Binding>) -> Result<LogInfo, BusError> {
+        let stream = subjects::bucket_stream(R::BUCKET);
+        if self.role == Role::Mirror {
+            return self.store.bus.info(&stream).await;
+        }
+        let spec = LogSpec {
+            name: stream,
+            subject: subjects::all_records(R::BUCKET),
+            kind: LogKind::Bucket,
+            first_sequence: self.first_sequence(known).await?,
+        };
+        self.store.bus.ensure(&spec).await
+    }
+
+    /// Who makes the log may know nothing of one that was lost; its events may.
+    async fn first_sequence(&self, known: Option<&Binding>) -> Result<u64, BusError> {
+        let last = match known {
+            Some(known) => known.applied,
+            None => relay::last_told::<R>(&*self.store.bus).await?,
+        };
+        Ok(if last == 0 { 1 } else { last + SEQUENCE_GAP })
+    }
+
+    async fn start_anew(
+        &self,
+        known: &Binding,
+        info: &LogInfo,
+        reason: Reason,
+    ) -> Result<Binding, FollowError> {
+        tracing::error!(
+            bucket = R::BUCKET,
+            %reason,
+            view_revision = known.applied,
+            log_revision = info.last_sequence,
+            "the view is thrown away and rebuilt from the log"
+        );
+        telemetry::count_rebuild(R::BUCKET);
+        if reason == Reason::MadeAnew && self.role == Role::Owner {
+            repair::refill(&self.store, R::BUCKET).await?;
+        }
+        // Until it is rebuilt it is not asked: that it has nothing does not mean that there is nothing.
+        self.whole.store(false, Ordering::SeqCst);
+        self.store.view.clear(R::BUCKET)?;
+        Ok(self.start_at_nothing(info)?)
+    }
+
+    fn start_at_nothing(&self, info: &LogInfo) -> Result<Binding, ViewError> {
+        let binding = Binding {
+            created: info.created.clone(),
+            applied: 0,
+            synced_ms: info.now_ms,
+            put_back: 0,
+        };
+        self.store.view.bind(R::BUCKET, &binding)?;
+        Ok(binding)
+    }
+
+    async fn check_identity(&self, binding: &mut Binding) -> Result<(), FollowError> {
+        let info = self
+            .store
+            .bus
+            .info(&subjects::bucket_stream(R::BUCKET))
+            .await;
+        match info {
+            Ok(info) if is_same(binding, &info) => self.note_sync(binding, &info),
+            Ok(_) | Err(BusError::NoLog(_)) => Err(FollowError::Another),
+            // Not an answer: the bus is away again, which the reader of entries will see.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// A view that follows its log does not grow old, although nothing is written for days.
+    fn note_sync(&self, binding: &mut Binding, info: &LogInfo) -> Result<(), FollowError> {
+        let is_due = info.now_ms - binding.synced_ms > SYNC_NOTE_INTERVAL_MS;
+        if binding.applied < info.last_sequence || !is_due {
+            return Ok(());
+        }
+        binding.synced_ms = info.now_ms;
+        self.apply(binding, Vec::new())
+    }
+
+    /// Applies what the log had when it was looked at.
+    async fn catch_up(
+        &self,
+        entries: &mut Entries,
+        binding: &mut Binding,
+        info: &LogInfo,
+    ) -> Result<(), FollowError> {
+        let behind = self.newest(info).await?;
+        while binding.applied < behind {
+            let batch = next_batch(entries).await?;
+            self.apply(binding, batch)?;
+        }
+        binding.synced_ms = info.now_ms;
+        self.apply(binding, Vec::new())
+    }
+
+    /// The newest entry that there is to read: the log's last number may be of one that has expired.
+    async fn newest(&self, info: &LogInfo) -> Result<u64, BusError> {
+        if info.last_sequence == 0 {
+            return Ok(0);
+        }
+        let last = self
+            .store
+            .bus
+            .last(
+                &subjects::bucket_stream(R::BUCKET),
+                &subjects::all_records(R::BUCKET),
+            )
+            .await?;
+        Ok(last.map_or(0, |entry| entry.sequence))
+    }
+
+    fn apply(&self, binding: &mut Binding, batch: Vec<LogEntry>) -> Result<(), FollowError> {
+        let from = binding.applied;
+        let mut times = Vec::new();
+        let mut changes = Vec::new();
+        for entry in batch {
+            if entry.sequence <= binding.applied {
+                continue;
+            }
+            binding.applied = entry.sequence;
+            binding.synced_ms = entry.time_ms;
+            if entry.message.get(headers::REPAIRED).is_some() {
+                binding.put_back = entry.sequence;
+            }
+            if let Some(change) = to_change::<R>(&entry) {
+                changes.push(change);
+                times.push(entry);
+            }
+        }
+        let by_revision = |revision: u64| times.iter().find(|e| e.sequence == revision);
+        let events = self.role == Role::Owner && has_events::<R>();
+        let event = |change: &Applied<R>, replaced: &Replaced<R>| {
+            let entry = by_revision(change.revision).filter(|_| events)?;
+            event::outgoing(binding, change, replaced, entry)
+        };
+        let applied = self.store.view.apply(from, binding, &changes, event)?;
+        let befores = applied.ok_or(FollowError::Moved)?;
+        for (change, before) in changes.into_iter().zip(befores) {
+            if change.is_unreadable {
+                continue;
+            }
+            // Nobody listening is no error.
+            let _ = self.changes.send(Change {
+                id: change.id,
+                revision: change.revision,
+                before,
+                after: change.value,
+            });
+        }
+        self.applied.send_replace(binding.applied);
+        self.store.note_change();
+        Ok(())
+    }
+}
+
+/// Waits for one entry and takes what else is there already.
+async fn next_batch(entries: &mut Entries) -> Result<Vec<LogEntry>, FollowError> {
+    let first = entries.next().await.ok_or(FollowError::Another)??;
+    let mut batch = vec![first];
+    while batch.len() < BATCH_MAX {
+        match entries.next().now_or_never() {
+            Some(Some(entry)) => batch.push(entry?),
+            Some(None) | None => break,
+        }
+    }
+    Ok(batch)
+}
+
+fn to_change<R: Record>(entry: &LogEntry) -> Option<Applied<R>> {
+    let mut change = Applied {
+        id: subjects::record_id(R::BUCKET, &entry.subject)?.to_owned(),
+        revision: entry.sequence,
+        value: None,
+        bytes: Vec::new(),
+        is_unreadable: false,
+    };
+    if entry.message.get(headers::OPERATION).is_some() {
+        return Some(change);
+    }
+    change.bytes = entry.message.payload.to_vec();
+    match R::decode(change.bytes.as_slice()) {
+        Ok(value) => change.value = Some(value),
+        Err(error) => {
+            change.is_unreadable = true;
+            tracing::error!(bucket = R::BUCKET, id = change.id, revision = change.revision, %error,
+                "a record cannot be read and is passed over; the object shows its state before until it is written again");
+        }
+    }
+    Some(change)
+}

@@ -1,0 +1,98 @@
+//! The log from outside, by the plain client, and what must hold of it whatever was done to the kit.
+
+use std::collections::BTreeMap;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use futures::TryStreamExt as _;
+use kit::bus::headers;
+
+use super::*;
+
+/// A message as JetStream has it.
+pub(super) struct Kept {
+    pub(super) subject: String,
+    pub(super) sequence: u64,
+    pub(super) headers: async_nats::HeaderMap,
+    pub(super) payload: Vec<u8>,
+}
+
+pub(super) async fn jetstream(nats: &NatsServer) -> jetstream::Context {
+    jetstream::new(async_nats::connect(nats.url()).await.unwrap())
+}
+
+/// Everything that a stream holds, in order.
+pub(super) async fn everything(jetstream: &jetstream::Context, stream: &str) -> Vec<Kept> {
+    // A new consumer of a cluster has no leader for a moment, and is said to be not there.
+    eventually("the stream to be read", async || {
+        try_everything(jetstream, stream).await.ok()
+    })
+    .await
+    .unwrap()
+}
+
+async fn try_everything(
+    jetstream: &jetstream::Context,
+    stream: &str,
+) -> Result<Vec<Kept>, async_nats::Error> {
+    let stream = jetstream.get_stream(stream).await?;
+    let held = stream.cached_info().state.messages;
+    let config = pull::Config {
+        ack_policy: AckPolicy::None,
+        deliver_policy: DeliverPolicy::All,
+        ..Default::default()
+    };
+    let messages = stream.create_consumer(config).await?.messages().await?;
+    let kept = messages
+        .take(usize::try_from(held)?)
+        .map_ok(|message| Kept {
+            subject: message.subject.to_string(),
+            sequence: message.info().unwrap().stream_sequence,
+            headers: message.headers.clone().unwrap_or_default(),
+            payload: message.payload.to_vec(),
+        });
+    Ok(kept.try_collect().await?)
+}
+
+/// What a replay of the log comes to: id, revision and record of all that is not deleted.
+pub(super) async fn replay(jetstream: &jetstream::Context) -> BTreeMap<String, (u64, Vm)> {
+    let mut records = BTreeMap::new();
+    for kept in everything(jetstream, &subjects::bucket_stream("vm")).await {
+        let id = subjects::record_id("vm", &kept.subject).unwrap().to_owned();
+        if kept.headers.get(headers::OPERATION).is_some() {
+            records.remove(&id);
+        } else if let Ok(vm) = Vm::decode(kept.payload.as_slice()) {
+            records.insert(id, (kept.sequence, vm));
+        }
+    }
+    records
+}
+
+pub(super) fn shown(vms: &Mirror<Vm>) -> BTreeMap<String, (u64, Vm)> {
+    let records = vms.list().unwrap().into_iter();
+    records.map(|vm| (vm.id, (vm.revision, vm.value))).collect()
+}
+
+/// Every event that there is, in order, once as many are there as are due.
+pub(super) async fn all_events(jetstream: &jetstream::Context, due: usize) -> Vec<common::Event> {
+    let kept = eventually("every event to be published", async || {
+        let kept = everything(jetstream, subjects::EVENTS).await;
+        (kept.len() >= due).then_some(kept)
+    })
+    .await
+    .unwrap();
+    let decode = |kept: &Kept| common::Event::decode(kept.payload.as_slice()).unwrap();
+    kept.iter().map(decode).collect()
+}
+
+/// Each of these revisions is one event, in order; and the events of one record follow from each other.
+pub(super) async fn assert_told_once(jetstream: &jetstream::Context, revisions: &[u64]) {
+    let events = all_events(jetstream, revisions.len()).await;
+    let told: Vec<u64> = events.iter().map(|event| event.revision).collect();
+    assert_eq!(told, revisions);
+    let mut states = BTreeMap::new();
+    for event in events {
+        let before = states.insert(event.id, event.after).unwrap_or_default();
+        assert_eq!(event.before, before, "revision {}", event.revision);
+    }
+}

@@ -1,0 +1,39 @@
+//! Benchmarks: Muster beside the bare parts that it is made of, in one run, as ratios.
+//!
+//! `cargo run --release -p bench` prints the tables; `-- calls` or another name runs one. They measure; no build fails
+//! on them. Absolute times are of this machine at this moment; the ratios are what to compare.
+
+mod calls;
+mod table;
+mod writes;
+
+use clap::{Parser, ValueEnum};
+
+#[derive(Parser)]
+#[command(about = "Benchmarks of Muster beside the bare parts that it is made of")]
+struct Arguments {
+    /// Which to run; all when none is named.
+    which: Vec<Bench>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// A typed call beside a bare request.
+    Calls,
+    /// Writes of records beside bare compare-and-set puts.
+    Writes,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let all = arguments.which.is_empty();
+    let wanted = |bench| all || arguments.which.contains(&bench);
+    if wanted(Bench::Calls) {
+        println!("{}", calls::run().await?);
+    }
+    if wanted(Bench::Writes) {
+        println!("{}", writes::run().await?);
+    }
+    Ok(())
+}

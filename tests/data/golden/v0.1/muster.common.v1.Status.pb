@@ -1,0 +1,2 @@
+muster.common.v1.Status.message*muster.common.v1.Status.recommended_action"m
+#muster.common.v1.Status.object.kind!muster.common.v1.Status.object.id#muster.common.v1.Status.object.name*muster.common.v1.Status.field

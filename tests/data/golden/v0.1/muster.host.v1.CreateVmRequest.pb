@@ -1,0 +1,6 @@
+
++muster.host.v1.CreateVmRequest.operation_id$muster.host.v1.CreateVmRequest.vm_id#muster.host.v1.CreateVmRequest.name"ÿššÛ¨ÍÒ—àÉáõ
+3muster.host.v1.CreateVmRequest.hardware.disks[0].id6muster.host.v1.CreateVmRequest.hardware.disks[0].image ïêç·ÃõÆ *5muster.host.v1.CreateVmRequest.hardware.disks[0].path27muster.host.v1.CreateVmRequest.hardware.disks[0].format8ÃÍ‹ŒÎø½ùéõ
+3muster.host.v1.CreateVmRequest.hardware.disks[1].id6muster.host.v1.CreateVmRequest.hardware.disks[1].image ÄçÎËíá¿ÿö*5muster.host.v1.CreateVmRequest.hardware.disks[1].path27muster.host.v1.CreateVmRequest.hardware.disks[1].format8¦Óÿˆ¦üŠÑ"½
+;muster.host.v1.CreateVmRequest.hardware.network_cards[0].id<muster.host.v1.CreateVmRequest.hardware.network_cards[0].mac@muster.host.v1.CreateVmRequest.hardware.network_cards[0].network"½
+;muster.host.v1.CreateVmRequest.hardware.network_cards[1].id<muster.host.v1.CreateVmRequest.hardware.network_cards[1].mac@muster.host.v1.CreateVmRequest.hardware.network_cards[1].network*(muster.host.v1.CreateVmRequest.datastore

@@ -1,0 +1,1 @@
+"muster.host.v1.GuestFacts.hostnamemuster.host.v1.GuestFacts.os" muster.host.v1.GuestFacts.kernel*&muster.host.v1.GuestFacts.addresses[0]*&muster.host.v1.GuestFacts.addresses[1]0Ð£åõ×°Ìµ\

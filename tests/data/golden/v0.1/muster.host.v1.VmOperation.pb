@@ -1,0 +1,2 @@
+
+'muster.host.v1.VmOperation.operation_id muster.host.v1.VmOperation.vm_id

@@ -1,0 +1,2 @@
+
+muster.host.v1.VmRef.vm_id

@@ -1,0 +1,6 @@
+
+muster.host.v1.VmReport.vm_idmuster.host.v1.VmReport.name"šÓƒžß—Ã€®ÈÀpØ
+,muster.host.v1.VmReport.hardware.disks[0].id/muster.host.v1.VmReport.hardware.disks[0].image Ø»‹¾¬”Ç„8*.muster.host.v1.VmReport.hardware.disks[0].path20muster.host.v1.VmReport.hardware.disks[0].format8Š Á°Û·¥ ðØ
+,muster.host.v1.VmReport.hardware.disks[1].id/muster.host.v1.VmReport.hardware.disks[1].image ƒÅé€†ØˆÊp*.muster.host.v1.VmReport.hardware.disks[1].path20muster.host.v1.VmReport.hardware.disks[1].format8‡¤ôˆÓƒƒž‹"¨
+4muster.host.v1.VmReport.hardware.network_cards[0].id5muster.host.v1.VmReport.hardware.network_cards[0].mac9muster.host.v1.VmReport.hardware.network_cards[0].network"¨
+4muster.host.v1.VmReport.hardware.network_cards[1].id5muster.host.v1.VmReport.hardware.network_cards[1].mac9muster.host.v1.VmReport.hardware.network_cards[1].network*#muster.host.v1.VmReport.accelerator0‹î,8Ô’ºÐý;BÔ&muster.host.v1.VmReport.guest.hostname muster.host.v1.VmReport.guest.os"$muster.host.v1.VmReport.guest.kernel**muster.host.v1.VmReport.guest.addresses[0]**muster.host.v1.VmReport.guest.addresses[1]0Æ…±­ŒåÅ±zJ$muster.host.v1.VmReport.state_reasonR!muster.host.v1.VmReport.datastore

@@ -1,0 +1,2 @@
+
+3muster.inventory.v1.CreateJoinTokenRequest.group_idФЫзќХХ…ЫЧ

@@ -1,0 +1,2 @@
+
+"muster.inventory.v1.GroupChange.id$muster.inventory.v1.GroupChange.name)muster.inventory.v1.GroupChange.parent_id"+muster.inventory.v1.GroupChange.description*&muster.inventory.v1.GroupChange.job_id

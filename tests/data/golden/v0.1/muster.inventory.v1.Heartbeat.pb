@@ -1,0 +1,2 @@
+
+%muster.inventory.v1.Heartbeat.host_id¢¯®¢Òçûì’

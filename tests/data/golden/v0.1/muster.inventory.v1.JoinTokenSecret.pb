@@ -1,0 +1,2 @@
+
+)muster.inventory.v1.JoinTokenSecret.tokenïº‘–P

@@ -1,0 +1,1 @@
+,muster.inventory.v1.RegisterResponse.message

@@ -1,0 +1,8 @@
+
+muster.inventory.v1.Vm.idmuster.inventory.v1.Vm.namemuster.inventory.v1.Vm.host_id"muster.inventory.v1.Vm.group_id(2#muster.inventory.v1.Vm.state_reason:muster.inventory.v1.Vm.ownerB"muster.inventory.v1.Vm.descriptionJJ
+"muster.inventory.v1.Vm.tags[0].key$muster.inventory.v1.Vm.tags[0].valueJJ
+"muster.inventory.v1.Vm.tags[1].key$muster.inventory.v1.Vm.tags[1].valueR‹’6Ô«ìËœúñÁÓ
++muster.inventory.v1.Vm.hardware.disks[0].id.muster.inventory.v1.Vm.hardware.disks[0].image æõÛÇæ·0*-muster.inventory.v1.Vm.hardware.disks[0].path2/muster.inventory.v1.Vm.hardware.disks[0].format8¬ÈÜƒğû”èÓ
++muster.inventory.v1.Vm.hardware.disks[1].id.muster.inventory.v1.Vm.hardware.disks[1].image ‘ß‹¡œäz*-muster.inventory.v1.Vm.hardware.disks[1].path2/muster.inventory.v1.Vm.hardware.disks[1].format8Ùè¸í›·™Äg"¥
+3muster.inventory.v1.Vm.hardware.network_cards[0].id4muster.inventory.v1.Vm.hardware.network_cards[0].mac8muster.inventory.v1.Vm.hardware.network_cards[0].network"¥
+3muster.inventory.v1.Vm.hardware.network_cards[1].id4muster.inventory.v1.Vm.hardware.network_cards[1].mac8muster.inventory.v1.Vm.hardware.network_cards[1].networkZÏ%muster.inventory.v1.Vm.guest.hostnamemuster.inventory.v1.Vm.guest.os"#muster.inventory.v1.Vm.guest.kernel*)muster.inventory.v1.Vm.guest.addresses[0]*)muster.inventory.v1.Vm.guest.addresses[1]0œšà‘›ÉÖ`b"muster.inventory.v1.Vm.acceleratorhÍšpâÆª”ÏBxÏÜËÃ»€ıï‘»%Šmuster.inventory.v1.Vm.job_id’ muster.inventory.v1.Vm.datastore˜

@@ -1,0 +1,2 @@
+
+ muster.inventory.v1.VmName.vm_id«‚ÖßÁ

@@ -1,0 +1,2 @@
+
+#muster.jobs.v1.GroupTarget.group_id

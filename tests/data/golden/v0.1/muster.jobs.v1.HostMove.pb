@@ -1,0 +1,2 @@
+
+muster.jobs.v1.HostMove.host_id muster.jobs.v1.HostMove.group_id

@@ -1,0 +1,2 @@
+
+!muster.jobs.v1.HostTarget.host_id

@@ -1,0 +1,2 @@
+b0
+,muster.jobs.v1.JobParams.host_remove.host_id

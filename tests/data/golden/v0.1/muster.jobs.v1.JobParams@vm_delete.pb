@@ -1,0 +1,2 @@
+,
+(muster.jobs.v1.JobParams.vm_delete.vm_id

@@ -1,0 +1,2 @@
+2+
+'muster.jobs.v1.JobParams.vm_reset.vm_id

@@ -1,0 +1,2 @@
+
+muster.jobs.v1.JobRef.job_id

@@ -1,0 +1,2 @@
+
+muster.jobs.v1.PlannedStep.name&muster.jobs.v1.PlannedStep.description

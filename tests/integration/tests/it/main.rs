@@ -1,0 +1,33 @@
+//! Real processes, real nats-server, real QEMU. And the rules of the house.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub
+)]
+
+mod away;
+mod bad_input;
+mod client;
+mod clocks;
+mod cluster;
+mod compose;
+mod crashes;
+mod deaf;
+mod dependencies;
+mod fleet;
+mod guest;
+mod invariants;
+mod live;
+mod log;
+mod process;
+mod receiver;
+mod rolling;
+mod round;
+mod runner;
+mod site;
+mod tidy;
+mod trace;
+mod twice;
