@@ -71,6 +71,7 @@ impl From<jobs::Job> for Job {
             runner,
             // Between the runners alone.
             epoch: _,
+            seen: _,
             state_blob: _,
             changes,
             message,

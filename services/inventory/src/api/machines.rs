@@ -176,9 +176,15 @@ impl Api {
         request: ObjectId,
     ) -> Result<Empty, Status> {
         names::check_id("id", &request.id)?;
-        if let Some(vm) = self.fleet.vms.get(&request.id)? {
-            check_holder(&vm.value, &request.job_id)?;
-            self.erase_machine(context, &vm.value).await?;
+        let known = self.fleet.vms.get(&request.id)?.map(|vm| vm.value);
+        // A view that is behind has nothing to delete, and would leave it.
+        let vm = match known {
+            Some(vm) => Some(vm),
+            None => self.fleet.latest::<Vm>(&request.id).await?.value,
+        };
+        if let Some(vm) = vm {
+            check_holder(&vm, &request.job_id)?;
+            self.erase_machine(context, &vm).await?;
         }
         Ok(Empty {})
     }

@@ -359,6 +359,8 @@ pub(crate) fn restart(job: &mut Job) {
             }
         }
     }
+    // What was seen may have gone with a log since: who restarts a job does not wait for what never comes.
+    job.seen.clear();
     job.restarts += 1;
     job.ended_ms = 0;
     "Restarted.".clone_into(&mut job.message);

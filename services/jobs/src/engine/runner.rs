@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::call::Context;
 use contracts::jobs::{Job, JobState};
 use contracts::{Code, Status};
 use kit::bus::Delivery;
@@ -14,7 +15,7 @@ use tracing::Instrument;
 
 use super::queue::{job_of, revision_of};
 use super::seats::Seat;
-use super::work::{Effect, Fail};
+use super::work::{Effect, Fail, calls_context};
 use super::{Engine, Leave, meter, write_context};
 use crate::core::machine::{self, Rule, Task};
 use crate::core::{retry, turn};
@@ -54,6 +55,7 @@ pub(super) async fn run(engine: &Arc<Engine>, delivery: Box<dyn Delivery>) {
                 seat: &seat,
                 kind,
                 rules,
+                context: calls_context(&job),
             };
             run.to_the_end(job).instrument(span).await
         }
@@ -161,6 +163,8 @@ pub(super) struct Run<'a> {
     seat: &'a Seat,
     pub(super) kind: &'static dyn Kind,
     pub(super) rules: Vec<Rule>,
+    /// In which the steps make their calls.
+    pub(super) context: Context,
 }
 
 impl Run<'_> {
@@ -329,7 +333,11 @@ impl Run<'_> {
         let now_ms = self.engine.world.now_ms();
         let written = self
             .engine
-            .write(job, expected, |job| change(job, &self.rules, now_ms))
+            .write(job, expected, |job| {
+                change(job, &self.rules, now_ms);
+                // Also of a step that failed: what it did is to be undone, and so to be seen.
+                job.seen = self.context.seen();
+            })
             .await?;
         self.pass(&written, index, At::AfterWrite).await?;
         Ok(written)

@@ -71,6 +71,17 @@ impl Effect {
     }
 }
 
+/// In which the steps of a job make their calls. Its clones share what was seen, so a step finds what one before it wrote,
+/// whichever instance answers.
+pub(super) fn calls_context(job: &Job) -> Context {
+    let mut context = Context::new(job.owner.as_str());
+    context.job_id.clone_from(&job.id);
+    context.trace_parent.clone_from(&job.trace_parent);
+    context.timeout = Some(SERVICE_TIMEOUT);
+    context.saw_all(&job.seen);
+    context
+}
+
 impl Run<'_> {
     /// Does the step, with a test looking on.
     pub(super) async fn probed(
@@ -121,11 +132,8 @@ impl Run<'_> {
             Way::Forward => naming::operation(&job.id, step, number),
             Way::Back => naming::undo_operation(&job.id, step, number),
         };
-        let mut context = Context::new(job.owner.as_str());
-        context.job_id.clone_from(&job.id);
+        let mut context = self.context.clone();
         context.idempotency_key.clone_from(&operation);
-        context.trace_parent.clone_from(&job.trace_parent);
-        context.timeout = Some(SERVICE_TIMEOUT);
         let engine = self.engine;
         StepHands {
             step,

@@ -114,6 +114,28 @@ async fn a_runner_that_is_killed_while_it_undoes_is_followed_by_another() {
     .await;
 }
 
+#[tokio::test]
+async fn a_runner_that_takes_over_sees_what_the_one_before_wrote() {
+    let house = House::build().await;
+    let job = house.submit(Kind::VmCreate(create("heir"))).await;
+    let plan = vanish_once("assign", At::AfterWrite);
+    house.script.plan(&job.id, plan);
+    let job = house.end_of(&job.id).await;
+    assert_state(&job, JobState::Succeeded, "heir");
+    let vm = house.fleet.vm_named("heir").unwrap();
+    let revision = house.fleet.vms.get(&vm.id).unwrap().unwrap().revision;
+    let seen = house
+        .fleet
+        .machines
+        .iter()
+        .map(|host| host.seen_by_creator(&vm.id));
+    let seen: Vec<u64> = seen.filter_map(|seen| seen.get("vm").copied()).collect();
+    let [seen] = seen[..] else {
+        panic!("the host was asked by somebody who had seen no machine: {seen:?}");
+    };
+    assert!(seen > 0 && seen <= revision, "{seen} of {revision}");
+}
+
 /// An instance with a runtime of its own, so that it can be ended without a word, as by `kill -9`.
 struct Process(Option<tokio::runtime::Runtime>);
 

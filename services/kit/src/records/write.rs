@@ -31,9 +31,18 @@ impl<R: Record> Records<R> {
     ) -> Result<T, Status> {
         // The log may have forgotten a deletion that the view still knows.
         let mut nothing_there = false;
+        let mut is_absence_sure = false;
         for _ in 0..CONFLICTS_MAX {
             let current = self.get(id)?;
-            let (value, result) = match decide(current.as_ref())? {
+            let decision = decide(current.as_ref());
+            // That there is nothing is said only if the log says so too: the view may be behind a caller that does not know
+            // which revision it has to see. A put needs no look, since the log takes it only in the right place.
+            if current.is_none() && !is_absence_sure && !matches!(decision, Ok(Decision::Put(..))) {
+                nothing_there = self.catch_up(id).await?;
+                is_absence_sure = true;
+                continue;
+            }
+            let (value, result) = match decision? {
                 Decision::Keep(result) => {
                     context.saw(R::BUCKET, current.map_or(0, |c| c.revision));
                     return Ok(result);
@@ -132,7 +141,7 @@ impl<R: Record> Records<R> {
         }
     }
 
-    /// After a conflict: waits until the view has what the log has. True: the log has nothing under the id.
+    /// Waits until the view has what the log has of a record. True: the log has nothing under the id.
     async fn catch_up(&self, id: &str) -> Result<bool, Status> {
         let bus = &self.mirror.reader.store.bus;
         let last = bus
@@ -141,7 +150,7 @@ impl<R: Record> Records<R> {
                 &subjects::record(R::BUCKET, id),
             )
             .await
-            .map_err(|error| unknown::<R>(id, &error))?;
+            .map_err(|error| unreadable::<R>(id, &error))?;
         let Some(last) = last else {
             return Ok(true);
         };
@@ -162,6 +171,14 @@ fn unknown<R: Record>(id: &str, error: &crate::bus::BusError) -> Status {
         R::BUCKET
     ))
     .action("Look at the object, then try again. Check that nats-server runs.")
+}
+
+fn unreadable<R: Record>(id: &str, error: &crate::bus::BusError) -> Status {
+    Status::unavailable(format!(
+        "What the log has of {} {id} could not be read: {error}.",
+        R::BUCKET
+    ))
+    .action("Try again; nothing was changed. Check that nats-server runs.")
 }
 
 fn refused<R: Record>(id: &str, error: &crate::bus::BusError) -> Status {

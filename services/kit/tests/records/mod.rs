@@ -195,6 +195,7 @@ mod damage;
 mod full;
 mod kill_points;
 mod killed;
+mod late;
 mod line;
 mod log;
 mod redelivery;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use contracts::call::Context;
+use contracts::call::{Context, Revisions};
 use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, Host, HostPicture,
@@ -34,6 +34,8 @@ struct Inner {
     done: BTreeMap<(String, String), u32>,
     /// Answers for a while, by command.
     failures: HashMap<String, Vec<Status>>,
+    /// What the caller of the last creation had seen, by machine.
+    seen: HashMap<String, Revisions>,
 }
 
 impl FakeHost {
@@ -71,6 +73,11 @@ impl FakeHost {
             .get(&key)
             .copied()
             .unwrap_or(0)
+    }
+
+    pub(crate) fn seen_by_creator(&self, vm_id: &str) -> Revisions {
+        let inner = self.inner.lock().unwrap();
+        inner.seen.get(vm_id).cloned().unwrap_or_default()
     }
 
     /// The next command of a name is answered so, and not done.
@@ -189,8 +196,14 @@ impl Host for FakeHost {
         })
     }
 
-    async fn create_vm(&self, _: &Context, request: CreateVmRequest) -> Result<VmReport, Status> {
+    async fn create_vm(
+        &self,
+        context: &Context,
+        request: CreateVmRequest,
+    ) -> Result<VmReport, Status> {
         self.wait_if_held().await;
+        let (vm_id, seen) = (request.vm_id.clone(), context.seen());
+        self.inner.lock().unwrap().seen.insert(vm_id, seen);
         let result = self.operate("create", &request.operation_id, &request.vm_id, |vms| {
             if vms.contains_key(&request.vm_id) {
                 return Err(Status::new(
