@@ -3,24 +3,21 @@
 //! Servers listen on loopback only and are ended by process id when dropped.
 
 pub mod dice;
+mod ports;
 pub mod proxy;
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use kit::config::BusConfig;
+
+pub use ports::free_port;
 
 /// How long a condition may take on the slowest machine. It bounds a test that fails, not one that passes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A port that nobody listens on now.
-pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
 
 /// Waits until `condition` gives a value.
 pub async fn eventually<T>(
@@ -163,13 +160,18 @@ impl NatsServer {
             .with_context(|| format!("starting {}", self.program.display()))?;
         self.child = Some(child);
         let port = self.port;
-        eventually("nats-server to answer", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .ok()
+        let ended = eventually("nats-server to answer", async || {
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                return Some(Some(status));
+            }
+            let answer = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+            answer.is_ok().then_some(None)
         })
         .await?;
-        Ok(())
+        match ended {
+            None => Ok(()),
+            Some(status) => bail!("nats-server ended with {status}: {}", self.log()),
+        }
     }
 
     /// `kill -9`, and waits until it is gone.
