@@ -57,8 +57,8 @@ impl NatsBus {
         })
     }
 
-    /// Comes back when the connection was lost and is back. A reader that only waited for the heartbeats of its consumer
-    /// would notice half a minute later.
+    /// Comes back when the connection was lost and is back. A reader that waited for the heartbeats of its server
+    /// would notice seconds later.
     pub(super) fn next_connection(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut reconnects = self.reconnects.clone();
         reconnects.mark_unchanged();

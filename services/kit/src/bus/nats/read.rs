@@ -12,7 +12,15 @@ use super::convert::{broken, to_entry};
 use crate::bus::{BusError, Deliveries, Delivery, Entries, LogEntry};
 
 /// Entries fetched at a time by a reader of a log.
-const READ_BATCH: i64 = 500;
+const READ_BATCH: usize = 500;
+
+/// How often a server says that it still serves a reader that has nothing to read. After two of these in silence the reader
+/// ends: the server that fed it is gone, although the connection, which may be to another one, is not. Too low and a busy
+/// server is taken for a dead one; too high and a view stands still after the death of a server.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// How long a server keeps the place of a reader that does not ask.
+const READER_KEPT: Duration = Duration::from_secs(30);
 
 impl NatsBus {
     pub(super) async fn read_on_nats(
@@ -27,24 +35,34 @@ impl NatsBus {
             .await
             .map_err(|e| broken(format!("log {log}"), e))?;
         let consumer = stream
-            .create_consumer(pull::OrderedConfig {
+            .create_consumer(pull::Config {
                 filter_subject: filter.to_owned(),
                 deliver_policy: DeliverPolicy::ByStartSequence {
                     start_sequence: from.max(1),
                 },
-                max_batch: READ_BATCH,
-                ..pull::OrderedConfig::default()
+                ack_policy: AckPolicy::None,
+                max_deliver: 1,
+                inactive_threshold: READER_KEPT,
+                memory_storage: true,
+                num_replicas: 1,
+                ..pull::Config::default()
             })
             .await
             .map_err(|e| broken(format!("reading log {log}"), e))?;
         let messages = consumer
+            .stream()
+            .max_messages_per_batch(READ_BATCH)
+            .heartbeat(HEARTBEAT)
             .messages()
             .await
             .map_err(|e| broken(format!("reading log {log}"), e))?;
         let log = log.to_owned();
+        let mut read = 0;
         Ok(messages
             .map(move |message| {
                 let message = message.map_err(|e| broken(format!("reading log {log}"), e))?;
+                read += 1;
+                check_nothing_was_lost(&log, &message, read)?;
                 to_entry(&log, &message)
             })
             .take_until(self.next_connection())
@@ -82,6 +100,7 @@ impl NatsBus {
         let messages = consumer
             .stream()
             .max_messages_per_batch(FETCHED_AHEAD)
+            .heartbeat(HEARTBEAT)
             .messages()
             .await
             .map_err(|e| failed(e.into()))?;
@@ -95,6 +114,25 @@ impl NatsBus {
             .take_until(self.next_connection())
             .boxed())
     }
+}
+
+/// A server numbers what it sends to a reader.
+fn check_nothing_was_lost(
+    log: &str,
+    message: &jetstream::Message,
+    expected: u64,
+) -> Result<(), BusError> {
+    let info = message
+        .info()
+        .map_err(|e| broken(format!("reading log {log}"), e))?;
+    if info.consumer_sequence == expected {
+        return Ok(());
+    }
+    let lost = format!(
+        "entry {} came where entry {expected} was due",
+        info.consumer_sequence
+    );
+    Err(broken(format!("reading log {log}"), lost))
 }
 
 struct NatsDelivery {
