@@ -38,6 +38,10 @@ impl Failure {
         Status::invalid(field, message).action(action).into()
     }
 
+    pub(crate) fn into_status(self) -> Status {
+        *self.status
+    }
+
     #[cfg(test)]
     pub(crate) fn status(&self) -> &Status {
         &self.status

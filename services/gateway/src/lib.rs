@@ -12,6 +12,7 @@ mod config;
 mod core;
 mod error;
 mod events;
+pub mod foreign;
 mod meter;
 mod server;
 mod store;

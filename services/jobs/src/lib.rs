@@ -12,6 +12,7 @@ mod config;
 mod core;
 mod engine;
 mod fleet;
+pub mod foreign;
 mod hands;
 mod kinds;
 pub mod probe;

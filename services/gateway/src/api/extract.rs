@@ -106,6 +106,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     }
 }
 
+/// A JSON body, as [`Body`] reads it.
+pub(crate) fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Outcome<T> {
+    let Json(body) = Json::from_bytes(body).map_err(wrong_body)?;
+    Ok(body)
+}
+
 /// A JSON body that may be left out.
 pub(super) struct MaybeBody<T>(pub(super) T);
 

@@ -38,6 +38,8 @@ use crate::error::Outcome;
 use crate::events::Hub;
 use crate::store::Views;
 
+pub(crate) use extract::parse_body;
+
 /// What every request shares.
 pub(crate) struct App {
     config: Config,

@@ -47,16 +47,16 @@ pub fn check(facts: &HostFacts) -> Result<(), Status> {
 }
 
 fn check_numbers(facts: &HostFacts) -> Result<(), Status> {
-    require(facts.cpus <= CPUS_MAX, "facts.cpus", facts.cpus)?;
+    check_that(facts.cpus <= CPUS_MAX, "facts.cpus", facts.cpus)?;
     for (field, bytes) in [
         ("facts.memory_bytes", facts.memory_bytes),
         ("facts.memory_used_bytes", facts.memory_used_bytes),
         ("facts.memory_overhead_bytes", facts.memory_overhead_bytes),
     ] {
-        require(bytes <= BYTES_MAX, field, bytes)?;
+        check_that(bytes <= BYTES_MAX, field, bytes)?;
     }
     let percent = facts.cpu_used_percent;
-    require(
+    check_that(
         (0.0..=100.0).contains(&percent),
         "facts.cpu_used_percent",
         percent,
@@ -65,22 +65,22 @@ fn check_numbers(facts: &HostFacts) -> Result<(), Status> {
 
 fn check_datastores(datastores: &[Datastore]) -> Result<(), Status> {
     let count = datastores.len();
-    require(count <= DATASTORES_MAX, "facts.datastores", count)?;
+    check_that(count <= DATASTORES_MAX, "facts.datastores", count)?;
     for datastore in datastores {
         check_text("facts.datastores.name", &datastore.name, WORD_CHARS_MAX)?;
         check_text("facts.datastores.path", &datastore.path, SENTENCE_CHARS_MAX)?;
         let problem = &datastore.problem;
         check_text("facts.datastores.problem", problem, SENTENCE_CHARS_MAX)?;
         let capacity = datastore.capacity_bytes;
-        require(
+        check_that(
             capacity <= BYTES_MAX,
             "facts.datastores.capacity_bytes",
             capacity,
         )?;
         let free = datastore.free_bytes;
-        require(free <= capacity, "facts.datastores.free_bytes", free)?;
+        check_that(free <= capacity, "facts.datastores.free_bytes", free)?;
         let images = datastore.images.len();
-        require(images <= IMAGES_MAX, "facts.datastores.images", images)?;
+        check_that(images <= IMAGES_MAX, "facts.datastores.images", images)?;
         for image in &datastore.images {
             check_text("facts.datastores.images.name", &image.name, WORD_CHARS_MAX)?;
         }
@@ -100,7 +100,7 @@ pub fn check_text(field: &str, text: &str, chars_max: usize) -> Result<(), Statu
     .action("Update the agent; it sends what cannot be right."))
 }
 
-fn require(holds: bool, field: &str, value: impl std::fmt::Display) -> Result<(), Status> {
+pub fn check_that(holds: bool, field: &str, value: impl std::fmt::Display) -> Result<(), Status> {
     if holds {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use contracts::inventory::{Host, ReportRequest, Vm, vm::Origin};
 use contracts::{Status, limits, names};
 use kit::records::Decision;
 
-use super::facts::{BYTES_MAX, WORD_CHARS_MAX, check_text};
+use super::facts::{BYTES_MAX, WORD_CHARS_MAX, check_text, check_that};
 use super::machine::{observe, set_state};
 use super::registration::check_generation;
 
@@ -123,16 +123,6 @@ fn check_guest(report: &VmReport) -> Result<(), Status> {
     check_that(count <= WORD_CHARS_MAX, "vms.guest.addresses", count)?;
     let longest = guest.addresses.iter().map(String::len).max().unwrap_or(0);
     check_that(longest <= WORD_CHARS_MAX, "vms.guest.addresses", longest)
-}
-
-fn check_that(holds: bool, field: &str, value: impl std::fmt::Display) -> Result<(), Status> {
-    if holds {
-        return Ok(());
-    }
-    Err(Status::invalid(
-        field,
-        format!("{field} cannot be {value}."),
-    ))
 }
 
 /// What became of one machine of a report.

@@ -221,7 +221,7 @@ fn missing(image: &str) -> Status {
 }
 
 /// What `qemu-img info` says must be what we saw.
-fn check_info(info: &Value, found: &Found) -> Result<(), String> {
+pub(super) fn check_info(info: &Value, found: &Found) -> Result<(), String> {
     let format = info
         .get("format")
         .and_then(Value::as_str)
@@ -248,7 +248,7 @@ fn check_info(info: &Value, found: &Found) -> Result<(), String> {
 }
 
 /// Judges what `qemu-img check` found. Leaked clusters (code 3) waste room and harm nothing.
-fn check_report(
+pub(super) fn check_report(
     code: Option<i32>,
     report: &Value,
     file_bytes: u64,

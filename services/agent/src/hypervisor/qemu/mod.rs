@@ -11,6 +11,7 @@ mod datastore;
 mod definition;
 mod definition_check;
 mod folder;
+pub mod foreign;
 mod guest_agent;
 mod image;
 mod image_file;
