@@ -28,8 +28,12 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How often that a view is up to date is noted, while nothing is written. Much less than deletion markers live.
 const SYNC_NOTE_INTERVAL_MS: i64 = 3_600_000;
 
-/// A log that is made again starts at least this far after what the view had seen, so that no number is ever used twice
-/// even if another instance had seen a little more.
+/// How many revisions a log may give out for each millisecond since it was made, before one that is made after it could
+/// give out the same. A thousand times what a server that syncs can take; more would leave the numbers that JSON holds.
+const REVISIONS_PER_MS: u64 = 1_000;
+
+/// A log that is made again starts at least this far after what the view had seen, even if the server's clock was put
+/// back, and another instance had seen a little more.
 const SEQUENCE_GAP: u64 = 1_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,8 +173,9 @@ impl<R: Record> Follower<R> {
     /// An owner makes its bucket; a mirror waits for it.
     async fn log(&self, known: Option<&Binding>) -> Result<LogInfo, BusError> {
         let stream = subjects::bucket_stream(R::BUCKET);
-        if self.role == Role::Mirror {
-            return self.store.bus.info(&stream).await;
+        match self.store.bus.info(&stream).await {
+            Err(BusError::NoLog(_)) if self.role == Role::Owner => {}
+            there => return there,
         }
         let spec = LogSpec {
             name: stream,
@@ -181,13 +186,13 @@ impl<R: Record> Follower<R> {
         self.store.bus.ensure(&spec).await
     }
 
-    /// Who makes the log may know nothing of one that was lost; its events may.
+    /// Who makes the log may know nothing of one that was lost, but it was made earlier: so that no revision is ever given
+    /// out twice, a log counts from the time of its making. The time is the server's, the same for every instance.
     async fn first_sequence(&self, known: Option<&Binding>) -> Result<u64, BusError> {
-        let last = match known {
-            Some(known) => known.applied,
-            None => relay::last_told::<R>(&*self.store.bus).await?,
-        };
-        Ok(if last == 0 { 1 } else { last + SEQUENCE_GAP })
+        let events = self.store.bus.ensure(&relay::events_spec()).await?;
+        let now_ms = u64::try_from(events.now_ms).unwrap_or(0);
+        let after_known = known.map_or(0, |known| known.applied + SEQUENCE_GAP);
+        Ok(after_known.max(now_ms * REVISIONS_PER_MS))
     }
 
     async fn start_anew(

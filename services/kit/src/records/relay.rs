@@ -14,11 +14,10 @@ use contracts::subjects;
 use tokio::sync::watch;
 
 use super::event::{self, Telling};
-use super::has_events;
 use super::store::Store;
 use super::view::{Outgoing, ViewError};
 use crate::bus::{
-    Append, AppendError, Bus, BusError, Expect, LogEntry, LogKind, LogSpec, Message, append_surely,
+    Append, AppendError, BusError, Expect, LogEntry, LogKind, LogSpec, Message, append_surely,
     headers,
 };
 use crate::telemetry;
@@ -127,7 +126,7 @@ struct Relay<R> {
 }
 
 /// The stream of events, made by whoever comes first.
-pub(crate) fn events_spec() -> LogSpec {
+pub(super) fn events_spec() -> LogSpec {
     LogSpec {
         name: subjects::EVENTS.to_owned(),
         subject: subjects::all_events(),
@@ -136,19 +135,6 @@ pub(crate) fn events_spec() -> LogSpec {
             bytes_max: EVENTS_BYTES_MAX,
         },
         first_sequence: 1,
-    }
-}
-
-/// The last revision of a kind that was told; 0 when none was.
-pub(super) async fn last_told<R: Record>(bus: &dyn Bus) -> Result<u64, BusError> {
-    if !has_events::<R>() {
-        return Ok(0);
-    }
-    let kind = subjects::events_of_kind(R::BUCKET);
-    match bus.last(subjects::EVENTS, &kind).await {
-        Ok(last) => Ok(last.map_or(0, |entry| Published::of(&entry).revision)),
-        Err(BusError::NoLog(_)) => Ok(0),
-        Err(error) => Err(error),
     }
 }
 

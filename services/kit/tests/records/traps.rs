@@ -166,6 +166,24 @@ async fn a_lost_log_is_filled_again_from_the_views_and_counts_on() {
 }
 
 #[tokio::test]
+async fn a_log_made_anew_by_one_that_knows_nothing_gives_out_no_revision_again() {
+    let mut nats = NatsServer::start().await.unwrap();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let before = {
+        let a = Instance::start(&nats, folders[0].path()).await;
+        a.put("x", VmState::Running).await.unwrap();
+        a.put("y", VmState::Running).await.unwrap();
+        a.vms.revision()
+    };
+    nats.kill();
+    nats.lose_store().unwrap();
+    nats.restart().await.unwrap();
+    let b = Instance::start(&nats, folders[1].path()).await;
+    b.put("z", VmState::Running).await.unwrap();
+    assert!(b.vms.revision() > before, "{} {before}", b.vms.revision());
+}
+
+#[tokio::test]
 async fn a_log_restored_from_a_backup_makes_the_view_go_back_too() {
     let mut nats = NatsServer::start().await.unwrap();
     let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -58,12 +58,18 @@ impl SimBus {
         if !matches!(there, Err(BusError::NoLog(_))) {
             return there;
         }
-        let made = spec.clone();
-        self.ask(&spec.name, move |server| server.make(&made))
-            .await??;
+        let wanted = spec.clone();
+        let made = self
+            .ask(&spec.name, move |server| server.make(&wanted))
+            .await?;
         let name = spec.name.clone();
-        self.ask(&spec.name, move |server| server.info(&name))
-            .await?
+        let there = self
+            .ask(&spec.name, move |server| server.info(&name))
+            .await?;
+        match (there, made) {
+            (Err(BusError::NoLog(_)), Err(error)) => Err(error),
+            (there, _) => there,
+        }
     }
 
     pub(super) async fn append_on_model(&self, append: &Append) -> Result<u64, AppendError> {

@@ -46,6 +46,16 @@ pub async fn a_log_that_is_there_is_taken_whatever_its_first_number(stage: &Stag
     assert_eq!(stage.other.ensure(&spec).await.unwrap().last_sequence, 0);
 }
 
+pub async fn two_that_make_a_log_at_once_get_the_same(stage: &Stage) {
+    let from = |first_sequence| LogSpec {
+        first_sequence,
+        ..spec("b", LogKind::Bucket)
+    };
+    let (low, high) = (from(1_000), from(2_000));
+    let (one, other) = tokio::join!(stage.bus.ensure(&low), stage.other.ensure(&high));
+    assert_eq!(one.unwrap().created, other.unwrap().created);
+}
+
 pub async fn a_log_starts_to_count_where_it_is_told(stage: &Stage) {
     let spec = LogSpec {
         first_sequence: 1_000,

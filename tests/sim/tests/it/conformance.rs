@@ -39,6 +39,7 @@ on_model_and_server! {
         a_log_that_is_not_there_is_said_to_be_missing
         a_log_is_made_once_and_keeps_its_identity
         a_log_that_is_there_is_taken_whatever_its_first_number
+        two_that_make_a_log_at_once_get_the_same
         a_log_starts_to_count_where_it_is_told
         appends_are_counted_and_dated
         an_entry_comes_back_whole

@@ -84,11 +84,17 @@ impl NatsBus {
             other => return other,
         }
         tracing::info!(log = spec.name, "making the log");
-        self.jetstream
+        let made = self
+            .jetstream
             .get_or_create_stream(stream_config(spec, self.replicas))
-            .await
-            .map_err(|e| broken(format!("making log {}", spec.name), e))?;
-        self.info_on_nats(&spec.name).await
+            .await;
+        match (self.info_on_nats(&spec.name).await, made) {
+            (Err(BusError::NoLog(_)), Err(error)) => {
+                Err(broken(format!("making log {}", spec.name), error))
+            }
+            // Also one that another made at the same moment, from another first number.
+            (there, _) => there,
+        }
     }
 
     pub(super) async fn info_on_nats(&self, log: &str) -> Result<LogInfo, BusError> {
