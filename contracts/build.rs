@@ -205,11 +205,16 @@ fn emit_server(service: &prost_build::Service, buf: &mut String) {
 fn emit_client(service: &prost_build::Service, descriptor: &ServiceDescriptor, buf: &mut String) {
     let name = &service.name;
     let table = table_name(service);
-    let per_host = service_subject(descriptor).contains("{host_id}");
-    let (argument, subject) = if per_host {
+    let subject = service_subject(descriptor);
+    let (argument, subject) = if subject.contains("{host_id}") {
         (
             ", host_id: &str",
             format!("{table}.subject_of_host(host_id)"),
+        )
+    } else if subject.contains("{service}") {
+        (
+            ", service: &str",
+            format!("{table}.subject_of_service(service)"),
         )
     } else {
         ("", format!("{table}.subject.to_owned()"))

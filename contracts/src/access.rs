@@ -9,10 +9,20 @@ use crate::services;
 use crate::subjects::{self, EVENTS, RUNS, bucket_stream, buckets};
 
 /// Every program that connects to the bus, as its bus user is named.
-pub const PROGRAMS: [&str; 5] = ["gateway", "inventory", "jobs", "placement", "agent"];
+pub const PROGRAMS: [&str; 6] = [
+    "gateway",
+    "inventory",
+    "jobs",
+    "placement",
+    "refresher",
+    "agent",
+];
+
+/// Programs whose picture goes stale: each serves `Refreshable`.
+const REFRESHABLES: [&str; 1] = ["inventory"];
 
 /// Buckets that a program reads and another owns.
-const MIRRORS: [(&str, &[&str]); 4] = [
+const MIRRORS: [(&str, &[&str]); 5] = [
     (
         "gateway",
         &[
@@ -28,6 +38,7 @@ const MIRRORS: [(&str, &[&str]); 4] = [
         "placement",
         &[buckets::HOST_GROUP, buckets::HOST, buckets::VM],
     ),
+    ("refresher", &[buckets::HOST_GROUP]),
 ];
 
 /// Lists of subjects, wildcards included.
@@ -69,27 +80,35 @@ pub fn readers_of(bucket: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// The program that serves a service block.
+/// The program that serves a service block; of several the first.
 pub fn server_of(service: &crate::call::Service) -> &'static str {
+    servers_of(service).first().copied().unwrap_or_default()
+}
+
+/// The programs that serve a service block.
+pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
     match service.name {
-        "Inventory" => "inventory",
-        "Jobs" => "jobs",
-        "Placement" => "placement",
-        _ => "agent",
+        "Inventory" => &["inventory"],
+        "Jobs" => &["jobs"],
+        "Placement" => &["placement"],
+        "Refresher" => &["refresher"],
+        "Refreshable" => &REFRESHABLES,
+        _ => &["agent"],
     }
 }
 
 fn add_calls(program: &str, access: &mut Access) {
     for service in services() {
-        let subject = service.subject_of_host("*");
-        let serves = server_of(service) == program;
+        let anywhere = service.subject_of_host("*").replace("{service}", "*");
+        let own = service.subject_of_host("*");
+        let own = own.replace("{service}", program);
+        let serves = servers_of(service).contains(&program);
         for method in service.methods {
-            let subject = subjects::call(&subject, method.name);
             if method.callers.contains(&program) {
-                access.publish.push(subject.clone());
+                access.publish.push(subjects::call(&anywhere, method.name));
             }
             if serves {
-                access.subscribe.push(subject);
+                access.subscribe.push(subjects::call(&own, method.name));
                 let inboxes = method.callers.iter().map(|c| format!("{}.>", inbox(c)));
                 access.publish.extend(inboxes);
             }
@@ -122,9 +141,13 @@ fn add_records(program: &str, access: &mut Access) {
 }
 
 fn add_own_subjects(program: &str, access: &mut Access) {
+    if REFRESHABLES.contains(&program) {
+        access.publish.push(subjects::refreshable(program));
+    }
     match program {
         "gateway" => {
             access.publish.extend(reading(EVENTS));
+            access.subscribe.push(subjects::refreshed("*"));
             access.subscribe.push(subjects::progress("*"));
         }
         "inventory" => access.subscribe.push(subjects::all_heartbeats()),
@@ -138,6 +161,12 @@ fn add_own_subjects(program: &str, access: &mut Access) {
                 format!("$JS.ACK.{RUNS}.>"),
                 format!("$JS.ACK.*.*.{RUNS}.>"),
             ]);
+        }
+        "refresher" => {
+            access.publish.push(subjects::refreshed("*"));
+            access
+                .subscribe
+                .extend([subjects::refreshed("*"), subjects::refreshable("*")]);
         }
         "agent" => access.publish.push(subjects::heartbeat("*")),
         _ => {}

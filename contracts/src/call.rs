@@ -13,7 +13,7 @@ use crate::{Code, Status, limits};
 #[derive(Debug)]
 pub struct Service {
     pub name: &'static str,
-    /// Subject below `muster.v1.`, with `{host_id}` where it is served once per host.
+    /// Subject below `muster.v1.`, with `{host_id}` where it is served once per host, and `{service}` where by several.
     pub subject: &'static str,
     pub methods: &'static [Method],
 }
@@ -22,6 +22,11 @@ impl Service {
     /// The subject with the host in its place.
     pub fn subject_of_host(&self, host_id: &str) -> String {
         self.subject.replace("{host_id}", host_id)
+    }
+
+    /// The subject with the service that serves it in its place.
+    pub fn subject_of_service(&self, service: &str) -> String {
+        self.subject.replace("{service}", service)
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod call;
 pub mod diff;
+pub mod digest;
 pub mod limits;
 #[doc(hidden)]
 pub mod messages;
@@ -31,6 +32,7 @@ pub use generated::muster::host::v1 as host;
 pub use generated::muster::inventory::v1 as inventory;
 pub use generated::muster::jobs::v1 as jobs;
 pub use generated::muster::placement::v1 as placement;
+pub use generated::muster::refresher::v1 as refresher;
 
 pub use common::{Code, ObjectRef, PropertyChange, Status};
 
@@ -38,11 +40,13 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 4] {
+pub fn services() -> [&'static call::Service; 6] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
         &placement::PLACEMENT,
+        &refresher::REFRESHER,
+        &refresher::REFRESHABLE,
         &host::HOST,
     ]
 }

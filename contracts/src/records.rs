@@ -9,6 +9,7 @@ use crate::inventory::{Host, HostGroup, JoinToken, Vm, VmName};
 use crate::jobs::Job;
 use crate::names::ROOT_GROUP_ID;
 use crate::placement::HostClaims;
+use crate::refresher::Intervals;
 use crate::subjects::buckets;
 
 /// A message that is kept as a record: one per id, in a bucket of its own.
@@ -162,6 +163,15 @@ impl Record for JoinToken {
 
 impl Record for HostClaims {
     const BUCKET: &'static str = buckets::HOST_CLAIMS;
+}
+
+impl Record for Intervals {
+    const BUCKET: &'static str = buckets::REFRESHER;
+
+    fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
+        let place = |intervals: &Self| (String::new(), intervals.kind.clone());
+        event_name(before, after, |_, _| "updated", place)
+    }
 }
 
 impl Record for Job {

@@ -18,9 +18,10 @@ pub mod buckets {
     pub const JOIN_TOKEN: &str = "join_token";
     pub const JOB: &str = "job";
     pub const HOST_CLAIMS: &str = "host_claims";
+    pub const REFRESHER: &str = "refresher";
 
     /// Each bucket with the service that owns it.
-    pub const OWNERS: [(&str, &str); 7] = [
+    pub const OWNERS: [(&str, &str); 8] = [
         (HOST_GROUP, "inventory"),
         (HOST, "inventory"),
         (VM, "inventory"),
@@ -28,6 +29,7 @@ pub mod buckets {
         (JOIN_TOKEN, "inventory"),
         (JOB, "jobs"),
         (HOST_CLAIMS, "placement"),
+        (REFRESHER, "refresher"),
     ];
 }
 
@@ -73,6 +75,16 @@ pub fn all_heartbeats() -> String {
 /// How far a job has got.
 pub fn progress(job_id: &str) -> String {
     format!("{ROOT}.progress.{job_id}")
+}
+
+/// A service says which kinds of refresh it serves.
+pub fn refreshable(service: &str) -> String {
+    format!("{ROOT}.refreshable.{service}")
+}
+
+/// An instance of refresher says that it is there, and what it has refreshed.
+pub fn refreshed(instance: &str) -> String {
+    format!("{ROOT}.refreshed.{instance}")
 }
 
 /// Stream behind a bucket.

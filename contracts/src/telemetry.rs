@@ -266,7 +266,44 @@ pub const GATEWAY_STREAMS: Metric = Metric {
     meaning: "Open streams of events and of watched jobs.",
 };
 
-pub const METRICS: [&Metric; 18] = [
+pub const REFRESHER_REFRESHES: Metric = Metric {
+    name: "muster.refresher.refreshes",
+    kind: MetricKind::Counter,
+    unit: "{refresh}",
+    attributes: &["kind", "outcome", "trigger"],
+    meaning: "Refreshes that have ended: `unchanged`, `changed` or `failed`; because they were due (`trigger`: `schedule`) or \
+              asked for (`manual`).",
+};
+pub const REFRESHER_BYTES: Metric = Metric {
+    name: "muster.refresher.bytes",
+    kind: MetricKind::Counter,
+    unit: "By",
+    attributes: &["kind"],
+    meaning: "What hosts and other servers sent for refreshes.",
+};
+pub const REFRESHER_LATENESS: Metric = Metric {
+    name: "muster.refresher.lateness",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["kind", "trigger"],
+    meaning: "From when a refresh was due or asked for until it was begun.",
+};
+pub const REFRESHER_DURATION: Metric = Metric {
+    name: "muster.refresher.duration",
+    kind: MetricKind::Histogram,
+    unit: "s",
+    attributes: &["kind", "outcome"],
+    meaning: "How long refreshes took.",
+};
+pub const REFRESHER_QUEUE: Metric = Metric {
+    name: "muster.refresher.queue",
+    kind: MetricKind::Gauge,
+    unit: "{refresh}",
+    attributes: &["trigger"],
+    meaning: "Refreshes that wait to be begun.",
+};
+
+pub const METRICS: [&Metric; 23] = [
     &CALLS,
     &CALL_DURATION,
     &RECORDS_LAG,
@@ -285,4 +322,9 @@ pub const METRICS: [&Metric; 18] = [
     &GATEWAY_REQUESTS,
     &GATEWAY_DURATION,
     &GATEWAY_STREAMS,
+    &REFRESHER_REFRESHES,
+    &REFRESHER_BYTES,
+    &REFRESHER_LATENESS,
+    &REFRESHER_DURATION,
+    &REFRESHER_QUEUE,
 ];

@@ -65,7 +65,7 @@ fn calls() -> String {
             page,
             "### {}, served by {}\n",
             service.name,
-            access::server_of(service)
+            access::servers_of(service).join(", ")
         )
         .unwrap();
         page.push_str("| subject | may call | deadline | what it does |\n|---|---|---|---|\n");
@@ -115,7 +115,9 @@ fn the_page_of_subjects_is_up_to_date() {
          | `{}` | stream `{}` | the owner of the kind | `muster.common.v1.Event`: what happened to one record, once for each revision |\n\
          | `{}` | work queue `{}` | jobs | a job that wants a runner |\n\
          | `{}` | core | agents, every {} s | `muster.inventory.v1.Heartbeat` |\n\
-         | `{}` | core | jobs | `muster.jobs.v1.Progress` |\n",
+         | `{}` | core | jobs | `muster.jobs.v1.Progress` |\n\
+         | `{}` | core | who serves `Refreshable` | `muster.refresher.v1.Announcement` |\n\
+         | `{}` | core | refresher, each second | `muster.refresher.v1.RefreshedBatch` |\n",
         calls(),
         records(),
         subjects::event("<group_id>", "<kind>", "<id>", "<verb>"),
@@ -125,6 +127,8 @@ fn the_page_of_subjects_is_up_to_date() {
         subjects::heartbeat("<host_id>"),
         contracts::limits::HEARTBEAT_INTERVAL.as_secs(),
         subjects::progress("<job_id>"),
+        subjects::refreshable("<service>"),
+        subjects::refreshed("<instance>"),
     );
     check_or_update("docs/subjects.md", &page);
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{host, inventory, jobs};
+use crate::{host, inventory, jobs, refresher};
 
 /// An enumeration of a message as a word: the conversion is exhaustive, the word is the same in JSON and in a table.
 macro_rules! words {
@@ -159,6 +159,27 @@ words! {
 }
 
 words! {
+    /// How a refresh ended.
+    RefreshOutcome from refresher::Outcome {
+        Unknown = Unspecified => "unknown",
+        Unchanged = Unchanged => "unchanged",
+        Changed = Changed => "changed",
+        Failed = Failed => "failed",
+    }
+}
+
+words! {
+    /// Why something was refreshed.
+    RefreshTrigger from refresher::Trigger {
+        Unknown = Unspecified => "unknown",
+        /// It was due.
+        Schedule = Schedule => "schedule",
+        /// Somebody asked for it.
+        Manual = Manual => "manual",
+    }
+}
+
+words! {
     /// What to do when another job has the object.
     #[derive(Default)]
     IfBusy from jobs::submit_request::IfBusy {
@@ -193,6 +214,8 @@ mod tests {
         check(HostStatus::ALL.iter().map(|v| (*v, v.word())).collect());
         check(JobState::ALL.iter().map(|v| (*v, v.word())).collect());
         check(StepState::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(RefreshOutcome::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(RefreshTrigger::ALL.iter().map(|v| (*v, v.word())).collect());
         check(IfBusy::ALL.iter().map(|v| (*v, v.word())).collect());
     }
 }

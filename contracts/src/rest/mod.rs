@@ -18,7 +18,10 @@ mod request;
 mod status;
 mod vm;
 
-pub use enums::{Approval, DiskSource, HostStatus, IfBusy, JobState, StepState, VmOrigin, VmState};
+pub use enums::{
+    Approval, DiskSource, HostStatus, IfBusy, JobState, RefreshOutcome, RefreshTrigger, StepState,
+    VmOrigin, VmState,
+};
 pub use event::{Event, ObjectRef, PropertyChange};
 pub use group::{HostGroup, Reserves};
 pub use host::{Datastore, Host, HostFacts, ImageFile};

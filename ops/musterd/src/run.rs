@@ -27,6 +27,7 @@ pub(crate) fn printed(source: &Source) -> anyhow::Result<String> {
         print_section(&source.section::<inventory::Config>()?)?,
         print_section(&source.section::<jobs::Config>()?)?,
         print_section(&source.section::<placement::Config>()?)?,
+        print_section(&source.section::<refresher::Config>()?)?,
     ];
     Ok(sections.join("\n"))
 }
@@ -79,6 +80,14 @@ async fn run_on(
         connection(placement::Config::NAME),
         &stop,
         placement::run,
+    )?;
+    start(
+        &mut services,
+        source,
+        common,
+        connection(refresher::Config::NAME),
+        &stop,
+        refresher::run,
     )?;
     start(
         &mut services,

@@ -2,16 +2,18 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::host::{
-    CheckImageRequest, CreateVmRequest, GetPictureRequest, Host, HostPicture, ImageInfo,
-    ReadLogRequest, ReadLogResponse, ScreenshotResponse, VmOperation, VmRef, VmReport,
+    CheckImageRequest, CreateVmRequest, GetPictureRequest, Host, HostPicture, ImageInfo, Level,
+    ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse, ScreenshotResponse,
+    VmOperation, VmRef, VmReport,
 };
-use contracts::{Status, names};
+use contracts::{Status, digest, names};
 
 use crate::hypervisor::{Action, Hypervisor};
 use crate::limits;
@@ -20,13 +22,23 @@ use crate::operations::Operations;
 pub(crate) struct Api {
     hypervisor: Arc<dyn Hypervisor>,
     operations: Arc<Operations>,
+    generation: u64,
+    /// Changes that inventory has not acknowledged.
+    untold: Arc<AtomicUsize>,
 }
 
 impl Api {
-    pub(crate) fn new(hypervisor: Arc<dyn Hypervisor>, operations: Arc<Operations>) -> Self {
+    pub(crate) fn new(
+        hypervisor: Arc<dyn Hypervisor>,
+        operations: Arc<Operations>,
+        generation: u64,
+        untold: Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             hypervisor,
             operations,
+            generation,
+            untold,
         }
     }
 
@@ -61,12 +73,51 @@ fn time_for_work(context: &Context) -> Duration {
     whole.saturating_sub(limits::ANSWER_RESERVE.min(whole / 4))
 }
 
+fn no_level() -> Status {
+    Status::invalid("level", "The request does not say how closely to look.")
+        .action("Update the caller or the agent so that both are of one release.")
+}
+
 #[async_trait]
 impl Host for Api {
     async fn get_picture(&self, _: &Context, _: GetPictureRequest) -> Result<HostPicture, Status> {
         Ok(HostPicture {
             facts: Some(self.hypervisor.facts().await),
             vms: self.hypervisor.machines().await,
+        })
+    }
+
+    async fn refresh(
+        &self,
+        _: &Context,
+        request: RefreshRequest,
+    ) -> Result<RefreshResponse, Status> {
+        if !request.vm_id.is_empty() {
+            names::check_id("vm_id", &request.vm_id)?;
+        }
+        let level = request.level();
+        // The second question is about what the first one has just looked at.
+        if !request.with_known_vms {
+            self.hypervisor.look(level, &request.vm_id).await;
+        }
+        let answer = match level {
+            Level::Host => digest::answer_facts(&request, self.hypervisor.facts().await),
+            Level::Light | Level::Heavy => {
+                digest::answer_machines(&request, &self.hypervisor.machines().await)
+            }
+            Level::Unspecified => return Err(no_level()),
+        };
+        // What is on its way as a report would be overtaken, and the report then tell what is older.
+        if self.untold.load(Ordering::Relaxed) > 0 && answer.digest != request.digest {
+            return Ok(RefreshResponse {
+                reports_waiting: true,
+                generation: self.generation,
+                ..RefreshResponse::default()
+            });
+        }
+        Ok(RefreshResponse {
+            generation: self.generation,
+            ..answer
         })
     }
 

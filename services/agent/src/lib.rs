@@ -22,6 +22,7 @@ mod operations;
 mod reporter;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -47,7 +48,13 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let counting = tokio::spawn(meter::count_machines(Arc::clone(&hypervisor)));
     let world = parts.world.clone();
     let operations = Operations::new(store, move || world.now_ms());
-    let api = api::Api::new(Arc::clone(&hypervisor), operations);
+    let untold = Arc::new(AtomicUsize::new(0));
+    let api = api::Api::new(
+        Arc::clone(&hypervisor),
+        operations,
+        identity.generation,
+        Arc::clone(&untold),
+    );
     let subject = HOST.subject_of_host(&identity.host_id);
     let server = Arc::new(HostServer(Arc::new(api)));
     let serving = kit::rpc::serve(&parts.bus, Arc::new(NoRecords), &subject, server).await?;
@@ -62,6 +69,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
         identity,
         host_name(&parts.config),
         parts.config.join_token.clone(),
+        untold,
     );
     parts.stop.run_until_cancelled(reporter.run()).await;
     serving.stop().await;

@@ -1,6 +1,7 @@
 //! Tells inventory what there is: registers until the host is approved, then reports what changed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use contracts::Status;
@@ -23,6 +24,8 @@ pub(crate) struct Reporter {
     pub(crate) name: String,
     pub(crate) join_token: String,
     context: Context,
+    /// Changes that inventory has not acknowledged, for those who would tell it something newer.
+    untold: Arc<AtomicUsize>,
 }
 
 /// Waits longer after each failure in a row.
@@ -46,6 +49,7 @@ impl Reporter {
         identity: Identity,
         name: String,
         join_token: String,
+        untold: Arc<AtomicUsize>,
     ) -> Self {
         let context = Context::new(format!("host:{}", identity.host_id));
         Self {
@@ -55,6 +59,7 @@ impl Reporter {
             name,
             join_token,
             context,
+            untold,
         }
     }
 
@@ -144,7 +149,9 @@ impl Reporter {
     ) -> Heard {
         let mut patience = Patience::new();
         loop {
-            meter::note_backlog(backlog.waiting() + changes.len());
+            let waiting = backlog.waiting() + changes.len();
+            self.untold.store(waiting, Ordering::Relaxed);
+            meter::note_backlog(waiting);
             let report = match backlog.next_step() {
                 Next::Nothing => return Heard::Fine,
                 Next::Send(report) => report,

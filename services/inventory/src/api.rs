@@ -5,6 +5,7 @@ mod hosts;
 mod joining;
 mod locks;
 mod machines;
+mod refresh;
 mod reports;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ const WRITES_AT_ONCE: usize = 32;
 pub(crate) struct Api {
     fleet: Fleet,
     jobs: JobsClient,
+    caller: Arc<dyn Call>,
 }
 
 impl Api {
@@ -37,7 +39,8 @@ impl Api {
         let caller: Arc<dyn Call> = Arc::clone(&parts.caller);
         Self {
             fleet,
-            jobs: JobsClient::new(caller),
+            jobs: JobsClient::new(Arc::clone(&caller)),
+            caller,
         }
     }
 }

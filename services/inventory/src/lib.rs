@@ -1,16 +1,18 @@
 //! Inventory: the fleet as it is.
 //!
-//! - Serves: `Inventory` (hosts register and report; jobs take objects and change records; join tokens).
-//! - Calls: `Jobs.Submit`, for hosts that join by a token.
+//! - Serves: `Inventory` (hosts register and report; jobs take objects and change records; join tokens) and
+//!   `Refreshable` (hosts and their machines, looked at afresh).
+//! - Calls: `Jobs.Submit`, for hosts that join by a token; `Host.Refresh`, which changes nothing there.
 //! - Owns: buckets `host_group`, `host`, `vm`, `vm_name`, `join_token`. Mirrors `job`, to know whether the holder of an
 //!   object may still act.
 //! - Hears: heartbeats, kept in memory only.
 //! - Never: commands a host, decides where a machine goes, or keeps what another instance would need to know.
 //!
-//! Reading order: [`core`] decides, `store` keeps, `api` answers, `heartbeats` and `housekeeping` run beside it.
+//! Reading order: [`core`] decides, `store` keeps, `api` answers, `heartbeats`, `announce` and `housekeeping` run beside it.
 
 pub mod core;
 
+mod announce;
 mod api;
 mod config;
 mod heartbeats;
@@ -20,6 +22,8 @@ mod store;
 use std::sync::Arc;
 
 use contracts::inventory::{INVENTORY, InventoryServer};
+use contracts::refresher::{REFRESHABLE, RefreshableServer};
+use kit::config::Section;
 use kit::service::Parts;
 use tokio_util::sync::CancellationToken;
 
@@ -40,13 +44,17 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     };
     let (fleet, gate) = opened?;
     let api = Arc::new(api::Api::new(fleet.clone(), &parts));
-    let server = Arc::new(InventoryServer(api));
-    let serving = kit::rpc::serve(&parts.bus, gate, INVENTORY.subject, server).await?;
+    let server = Arc::new(InventoryServer(Arc::clone(&api)));
+    let serving = kit::rpc::serve(&parts.bus, Arc::clone(&gate), INVENTORY.subject, server).await?;
+    let subject = REFRESHABLE.subject_of_service(Config::NAME);
+    let server = Arc::new(RefreshableServer(api));
+    let refreshing = kit::rpc::serve(&parts.bus, gate, &subject, server).await?;
     tracing::info!("inventory is ready");
     tokio::join!(
         heartbeats::run(&fleet, &parts),
         housekeeping::run(&fleet, &parts.stop),
+        announce::run(&parts),
     );
-    serving.stop().await;
+    tokio::join!(serving.stop(), refreshing.stop());
     Ok(())
 }

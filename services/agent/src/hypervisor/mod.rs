@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
-    CreateVmRequest, HostFacts, ImageInfo, ReadLogRequest, ReadLogResponse, VmReport,
+    CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse, VmReport,
 };
 use tokio::sync::broadcast;
 
@@ -56,6 +56,10 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// Every machine, as last known.
     async fn machines(&self) -> Vec<VmReport>;
+
+    /// Looks afresh at what is there, of all machines or of one, so that what is told next is not only what was heard of.
+    /// One that is in memory alone has nothing to look at.
+    async fn look(&self, _level: Level, _vm_id: &str) {}
 
     /// Looks at an image without trusting it.
     async fn check_image(&self, image: &str) -> Result<ImageInfo, Status>;

@@ -19,10 +19,92 @@ use crate::core::{facts, registration};
 /// its way. One that is really there is in the next whole picture.
 const DELETED_GRACE_MS: i64 = 10 * 60 * 1000;
 
-/// One thing that a report says of one machine.
-enum Said<'a> {
+/// One thing that a host says of one machine.
+#[derive(Clone, Copy)]
+pub(super) enum Said<'a> {
     Here(&'a VmReport),
     Gone(&'a str),
+}
+
+impl<'a> Said<'a> {
+    pub(super) fn id(self) -> &'a str {
+        match self {
+            Self::Here(report) => &report.vm_id,
+            Self::Gone(id) => id,
+        }
+    }
+}
+
+/// Which records what was said is still news for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// It has its place in the order of reports.
+    Ever,
+    /// The record must still be of this revision.
+    Revision(u64),
+}
+
+impl Since {
+    fn is_overtaken(self, current: Option<&Stored<Vm>>) -> bool {
+        match self {
+            Self::Ever => false,
+            Self::Revision(seen) => current.is_none_or(|current| current.revision != seen),
+        }
+    }
+}
+
+/// What became of a machine's record.
+pub(super) struct Applied {
+    pub(super) outcome: Outcome,
+    pub(super) before: Option<Vm>,
+    pub(super) after: Option<Vm>,
+}
+
+impl Applied {
+    fn unchanged(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            before: None,
+            after: None,
+        }
+    }
+
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self.outcome, Outcome::Changed | Outcome::Imported)
+    }
+
+    fn decided(
+        decision: Decision<Vm, Outcome>,
+        current: Option<&Stored<Vm>>,
+    ) -> Decision<Vm, Self> {
+        match decision {
+            Decision::Keep(outcome) => Decision::Keep(Self::unchanged(outcome)),
+            Decision::Delete(outcome) => Decision::Delete(Self::unchanged(outcome)),
+            Decision::Put(after, outcome) => {
+                let applied = Self {
+                    outcome,
+                    before: current.map(|current| current.value.clone()),
+                    after: Some(after.clone()),
+                };
+                Decision::Put(after, applied)
+            }
+        }
+    }
+}
+
+/// The machines that a host tells of and that can be; the others are passed over by name.
+pub(super) fn passable<'a>(
+    host: &'a Host,
+    reports: &'a [VmReport],
+) -> impl Iterator<Item = &'a VmReport> {
+    reports.iter().filter(|report| match check_machine(report) {
+        Ok(()) => true,
+        Err(status) => {
+            tracing::warn!(host = host.id, vm = names::shorten(&report.vm_id), %status,
+                "a machine of a report is passed over");
+            false
+        }
+    })
 }
 
 impl Api {
@@ -84,27 +166,18 @@ impl Api {
         host: &Host,
         request: &ReportRequest,
     ) -> Result<(), Status> {
-        let mut said: Vec<Said<'_>> = Vec::new();
-        for vm in &request.vms {
-            match check_machine(vm) {
-                Ok(()) => said.push(Said::Here(vm)),
-                Err(status) => {
-                    tracing::warn!(host = host.id, vm = names::shorten(&vm.vm_id), %status,
-                        "a machine of a report is passed over");
-                }
-            }
-        }
+        let mut said: Vec<Said<'_>> = passable(host, &request.vms).map(Said::Here).collect();
         let gone = self.gone(host, request)?;
         said.extend(gone.iter().map(|id| Said::Gone(id)));
         let work: Vec<_> = said
             .into_iter()
-            .map(|said| self.apply_one(context, host, said))
+            .map(|said| self.apply_one(context, host, said, Since::Ever))
             .collect();
-        let outcomes: Vec<Outcome> = futures::stream::iter(work)
+        let outcomes: Vec<Applied> = futures::stream::iter(work)
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect()
             .await?;
-        let count = |what| outcomes.iter().filter(|outcome| **outcome == what).count();
+        let count = |what| outcomes.iter().filter(|a| a.outcome == what).count();
         tracing::debug!(
             host = host.id,
             number = request.number,
@@ -134,21 +207,19 @@ impl Api {
         Ok(gone)
     }
 
-    async fn apply_one(
+    pub(super) async fn apply_one(
         &self,
         context: &Context,
         host: &Host,
         said: Said<'_>,
-    ) -> Result<Outcome, Status> {
-        let id = match said {
-            Said::Here(report) => &report.vm_id,
-            Said::Gone(id) => id,
-        };
+        since: Since,
+    ) -> Result<Applied, Status> {
+        let id = said.id();
         let current = self.fleet.vms.get(id)?;
         if current.is_none()
             && (matches!(said, Said::Gone(_)) || self.was_just_deleted(host, id).await?)
         {
-            return Ok(Outcome::Unchanged);
+            return Ok(Applied::unchanged(Outcome::Unchanged));
         }
         let dead_job = self.dead_job(current.as_ref()).await?;
         let sender = Sender {
@@ -157,29 +228,30 @@ impl Api {
             now_ms: self.fleet.now_ms(),
         };
         let is_new = current.is_none();
-        let outcome = self
-            .fleet
-            .vms
-            .update(context, id, |current: Option<&Stored<Vm>>| {
-                Ok(match (current.map(|c| &c.value), &said) {
-                    // Deleted since we looked.
-                    (None, _) if !is_new => Decision::Keep(Outcome::Unchanged),
-                    (current, Said::Here(report)) => sender.seen(current, report),
-                    (current, Said::Gone(_)) => sender.gone(current),
-                })
-            })
-            .await?;
-        if let (Outcome::Imported, Said::Here(report)) = (outcome, &said) {
+        let decide = |stored: Option<&Stored<Vm>>| {
+            if since.is_overtaken(stored) {
+                return Ok(Decision::Keep(Applied::unchanged(Outcome::Overtaken)));
+            }
+            let decision = match (stored.map(|c| &c.value), said) {
+                // Deleted since we looked.
+                (None, _) if !is_new => Decision::Keep(Outcome::Unchanged),
+                (current, Said::Here(report)) => sender.seen(current, report),
+                (current, Said::Gone(_)) => sender.gone(current),
+            };
+            Ok(Applied::decided(decision, stored))
+        };
+        let applied = self.fleet.vms.update(context, id, decide).await?;
+        if let (Outcome::Imported, Said::Here(report)) = (applied.outcome, said) {
             self.try_name(context, &report.name, id).await?;
         }
-        if outcome == Outcome::NotTheirs {
+        if applied.outcome == Outcome::NotTheirs {
             tracing::warn!(
                 host = host.id,
                 vm = id,
                 "a report speaks of a machine that is not the host's"
             );
         }
-        Ok(outcome)
+        Ok(applied)
     }
 
     /// Whether Muster deleted the machine while this host was in the fleet, a short while ago.

@@ -4,6 +4,7 @@ pub mod facts;
 pub mod liveness;
 pub mod lock;
 pub mod machine;
+pub mod refresh;
 pub mod registration;
 pub mod report;
 pub mod token;

@@ -26,19 +26,24 @@ const MISSING_REASON: &str = "its host does not have it any more";
 /// Refuses a report that is wrong as a whole.
 pub fn check_request(request: &ReportRequest) -> Result<(), Status> {
     names::check_id("host_id", &request.host_id)?;
-    let count = request.vms.len().max(request.removed_vm_ids.len());
-    if count > MACHINES_MAX {
-        return Err(Status::invalid(
-            "vms",
-            format!("A report with {count} machines is too large."),
-        )
-        .action(format!("Report at most {MACHINES_MAX} machines at a time.")));
-    }
+    check_count(request.vms.len().max(request.removed_vm_ids.len()))?;
     if request.number == 0 {
         return Err(Status::invalid("number", "Reports are numbered from 1.")
             .action("Update the agent; it sends what cannot be right."));
     }
     Ok(())
+}
+
+/// Refuses what no host has.
+pub fn check_count(machines: usize) -> Result<(), Status> {
+    if machines <= MACHINES_MAX {
+        return Ok(());
+    }
+    Err(Status::invalid(
+        "vms",
+        format!("A report with {machines} machines is too large."),
+    )
+    .action(format!("Report at most {MACHINES_MAX} machines at a time.")))
 }
 
 /// What to do with a report, seen what was applied before.
@@ -133,6 +138,8 @@ pub enum Outcome {
     Imported,
     /// It belongs to another host, or a job is about to say where it belongs.
     NotTheirs,
+    /// The record has changed since the host looked, by something newer.
+    Overtaken,
 }
 
 /// A report's sender, and the job that was found to be dead when the report came in, if any.

@@ -143,6 +143,16 @@ impl Fleet {
         self.record::<Vm>(id).await.unwrap()
     }
 
+    /// Of the last write of any machine.
+    pub(crate) async fn vm_revision(&self) -> u64 {
+        let log = subjects::bucket_stream(Vm::BUCKET);
+        let last = self
+            .bus
+            .last(&log, &subjects::all_records(Vm::BUCKET))
+            .await;
+        last.unwrap().map_or(0, |entry| entry.sequence)
+    }
+
     pub(crate) async fn state(&self, vm_id: &str) -> VmState {
         self.vm(vm_id).await.state()
     }

@@ -13,4 +13,5 @@ mod hosts;
 mod joining;
 mod locks;
 mod machines;
+mod refresh;
 mod reports;

@@ -35,7 +35,14 @@ fn compose_knows_every_service_and_publishes_to_this_machine_only() {
         String::from_utf8_lossy(&output.stderr)
     );
     let config: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    for service in ["nats", "gateway", "inventory", "jobs", "placement"] {
+    for service in [
+        "nats",
+        "gateway",
+        "inventory",
+        "jobs",
+        "placement",
+        "refresher",
+    ] {
         let service = &config["services"][service];
         assert!(
             service.is_object() && service["container_name"].is_null(),

@@ -42,7 +42,9 @@ fn allowed(name: &str) -> &'static [&'static str] {
     match name {
         "contracts" => &[],
         "kit" | "muster" => &["contracts"],
-        "gateway" | "inventory" | "jobs" | "placement" | "agent" => &["contracts", "kit"],
+        "gateway" | "inventory" | "jobs" | "placement" | "refresher" | "agent" => {
+            &["contracts", "kit"]
+        }
         "musterd" => &[
             "contracts",
             "kit",
@@ -50,6 +52,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
             "inventory",
             "jobs",
             "placement",
+            "refresher",
         ],
         "support" | "bench" | "integration" | "sim" => &["contracts", "kit", "support"],
         // It comes in by the doors of those that read foreign bytes.

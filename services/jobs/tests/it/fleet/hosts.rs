@@ -9,8 +9,8 @@ use contracts::call::{Context, Revisions};
 use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, Host, HostPicture,
-    ImageInfo, ReadLogRequest, ReadLogResponse, ScreenshotResponse, VmOperation, VmRef, VmReport,
-    VmState,
+    ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
+    ScreenshotResponse, VmOperation, VmRef, VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -175,6 +175,10 @@ fn missing(vm_id: &str) -> Status {
 
 #[async_trait]
 impl Host for FakeHost {
+    async fn refresh(&self, _: &Context, _: RefreshRequest) -> Result<RefreshResponse, Status> {
+        Err(Status::internal("not asked for by jobs"))
+    }
+
     async fn get_picture(&self, _: &Context, _: GetPictureRequest) -> Result<HostPicture, Status> {
         Ok(HostPicture::default())
     }

@@ -1,0 +1,212 @@
+//! Refreshes: a host is asked what differs from its records, and what differs is written.
+//!
+//! What a host says here has no number, so it could overtake a report or be overtaken by one. So each record is written
+//! only if nothing has changed it since before the host was asked: what was found is then newer than the record. A host
+//! that has reports on their way says so, and is left to them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use contracts::call::Context;
+use contracts::host::{HostClient, Level, RefreshRequest as Question, RefreshResponse as Answer};
+use contracts::inventory::{Host, Vm};
+use contracts::records::indexes;
+use contracts::refresher::{
+    ListTargetsRequest, ListTargetsResponse, Outcome, RefreshRequest, RefreshResponse, Refreshable,
+};
+use contracts::{Status, diff, digest, names};
+use futures::{StreamExt, TryStreamExt};
+use kit::records::{Decision, Stored};
+use prost::Message as _;
+
+use super::reports::{Applied, Said, Since};
+use super::{Api, WRITES_AT_ONCE};
+use crate::core::report::check_count;
+use crate::core::{facts, refresh, registration};
+
+/// What a refresh has found.
+#[derive(Default)]
+struct Found {
+    bytes: u64,
+    changed: Vec<Applied>,
+    facts_changed: bool,
+}
+
+impl Found {
+    fn hear(&mut self, answer: &Answer) {
+        self.bytes += u64::try_from(answer.encoded_len()).unwrap_or(u64::MAX);
+    }
+
+    fn response(&self) -> RefreshResponse {
+        let changed = self.changed.len() + usize::from(self.facts_changed);
+        let outcome = if changed == 0 {
+            Outcome::Unchanged
+        } else {
+            Outcome::Changed
+        };
+        RefreshResponse {
+            outcome: outcome.into(),
+            bytes: self.bytes,
+            changed: u32::try_from(changed).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[async_trait]
+impl Refreshable for Api {
+    async fn list_targets(
+        &self,
+        _: &Context,
+        request: ListTargetsRequest,
+    ) -> Result<ListTargetsResponse, Status> {
+        let hosts = self.fleet.hosts.list()?;
+        let hosts = hosts.iter().map(|host| &host.value);
+        Ok(refresh::targets(hosts, &request.known_digest))
+    }
+
+    async fn refresh(
+        &self,
+        context: &Context,
+        request: RefreshRequest,
+    ) -> Result<RefreshResponse, Status> {
+        let level = refresh::level(&request.kind)?;
+        names::check_id("target_id", &request.target_id)?;
+        if !request.object_id.is_empty() {
+            names::check_id("object_id", &request.object_id)?;
+        }
+        let host = self.fleet.hosts.get(&request.target_id)?;
+        let host = host.map(|host| host.value);
+        let host = host
+            .filter(registration::is_approved)
+            .ok_or_else(|| super::hosts::no_host(&request.target_id))?;
+        let found = match level {
+            Level::Host => self.refresh_facts(context, &host).await?,
+            Level::Light | Level::Heavy | Level::Unspecified => {
+                let vm_id = &request.object_id;
+                self.refresh_machines(context, &host, level, vm_id).await?
+            }
+        };
+        Ok(found.response())
+    }
+}
+
+impl Api {
+    async fn question(
+        &self,
+        context: &Context,
+        host: &Host,
+        question: &Question,
+        found: &mut Found,
+    ) -> Result<Answer, Status> {
+        let mut asking = Context::new("system");
+        asking.trace_parent.clone_from(&context.trace_parent);
+        let client = HostClient::new(self.caller.clone(), &host.id);
+        let answer = client.refresh(&asking, question).await;
+        let answer = answer.map_err(|status| refresh::blame(host, status))?;
+        found.hear(&answer);
+        Ok(answer)
+    }
+
+    async fn refresh_facts(&self, context: &Context, host: &Host) -> Result<Found, Status> {
+        let mut found = Found::default();
+        let before = host.facts.clone().unwrap_or_default();
+        let question = Question {
+            level: Level::Host.into(),
+            digest: digest::facts(&before),
+            ..Question::default()
+        };
+        let answer = self.question(context, host, &question, &mut found).await?;
+        let Some(now) = answer
+            .facts
+            .filter(|_| answer.generation == host.generation)
+        else {
+            return Ok(found);
+        };
+        facts::check(&now).map_err(|status| refresh::blame(host, status))?;
+        let write = |current: Option<&Stored<Host>>| {
+            let Some(current) = current.map(|c| &c.value) else {
+                return Ok(Decision::Keep(false));
+            };
+            // A report has come first.
+            if current.facts != host.facts {
+                return Ok(Decision::Keep(false));
+            }
+            let mut after = current.clone();
+            after.facts = Some(now.clone());
+            Ok(Decision::Put(after, true))
+        };
+        found.facts_changed = self.fleet.hosts.update(context, &host.id, write).await?;
+        Ok(found)
+    }
+
+    async fn refresh_machines(
+        &self,
+        context: &Context,
+        host: &Host,
+        level: Level,
+        vm_id: &str,
+    ) -> Result<Found, Status> {
+        let mut found = Found::default();
+        let mut records = self.fleet.vms.find(indexes::HOST, &host.id)?;
+        records.retain(|vm| vm_id.is_empty() || vm.id == vm_id);
+        let expected = refresh::expected(records.iter().map(|vm| &vm.value));
+        let known = digest::each(level, expected.values());
+        let mut question = Question {
+            level: level.into(),
+            vm_id: vm_id.to_owned(),
+            digest: digest::machines(&known),
+            ..Question::default()
+        };
+        let mut answer = self.question(context, host, &question, &mut found).await?;
+        if answer.want_known_vms {
+            question.known_vms = known;
+            question.with_known_vms = true;
+            answer = self.question(context, host, &question, &mut found).await?;
+        }
+        // An agent that was started anew registers first and then tells everything.
+        let is_left_to_reports = answer.reports_waiting || answer.generation != host.generation;
+        if answer.digest == question.digest || is_left_to_reports {
+            return Ok(found);
+        }
+        found.changed = self.apply_found(context, host, &records, &answer).await?;
+        Ok(found)
+    }
+
+    async fn apply_found(
+        &self,
+        context: &Context,
+        host: &Host,
+        records: &[Stored<Vm>],
+        answer: &Answer,
+    ) -> Result<Vec<Applied>, Status> {
+        let count = answer.vms.len().max(answer.removed_vm_ids.len());
+        check_count(count).map_err(|status| refresh::blame(host, status))?;
+        let revisions: BTreeMap<&str, u64> = records
+            .iter()
+            .map(|vm| (vm.id.as_str(), vm.revision))
+            .collect();
+        let known = |id: &&String| revisions.contains_key(id.as_str());
+        let gone = answer.removed_vm_ids.iter().filter(known);
+        let here = super::reports::passable(host, &answer.vms);
+        let said = here.map(Said::Here).chain(gone.map(|id| Said::Gone(id)));
+        let work: Vec<_> = said
+            .map(|said| {
+                // Of a machine that was not on the host there is nothing that could have been overtaken.
+                let since = revisions
+                    .get(said.id())
+                    .map_or(Since::Ever, |r| Since::Revision(*r));
+                self.apply_one(context, host, said, since)
+            })
+            .collect();
+        let applied: Vec<Applied> = futures::stream::iter(work)
+            .buffer_unordered(WRITES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let changed: Vec<Applied> = applied.into_iter().filter(Applied::is_change).collect();
+        for one in &changed {
+            let changes = diff::changes(one.before.as_ref(), one.after.as_ref());
+            tracing::info!(host = host.id, ?changes, "found by a refresh");
+        }
+        Ok(changed)
+    }
+}

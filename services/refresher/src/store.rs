@@ -1,0 +1,108 @@
+//! What is kept: intervals that were set, as records; when what was refreshed, in a file beside the store. The file is
+//! only for people, who would else see nothing after a restart; it may be lost or old.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::inventory::HostGroup;
+use contracts::refresher::{Intervals, RefreshedBatch};
+use kit::records::{Mirror, Records};
+use kit::rpc::Gate;
+use kit::service::Parts;
+use prost::Message as _;
+
+use crate::Config;
+use crate::core::ledger::Ledger;
+use crate::shared::Shared;
+
+/// How often the file is written. 2,500 hosts make about 1 MB.
+const KEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+const FILE: &str = "refreshed.bin";
+
+/// The records that decide how often.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) intervals: Records<Intervals>,
+    pub(crate) groups: Mirror<HostGroup>,
+}
+
+pub(crate) async fn open(parts: &Parts<Config>) -> anyhow::Result<(Settings, Arc<dyn Gate>)> {
+    let store = parts.open_store()?;
+    let settings = Settings {
+        intervals: store.own().await?,
+        groups: store.mirror().await?,
+    };
+    Ok((settings, store))
+}
+
+impl Settings {
+    /// Hands every change to the plan, until the service stops.
+    pub(crate) async fn follow(&self, shared: &Shared) {
+        let (mut intervals, mut groups) = (self.intervals.changes(), self.groups.changes());
+        loop {
+            if let Err(status) = self.hand_over(shared) {
+                tracing::warn!(%status, "intervals are not known now; trying again");
+                tokio::time::sleep(RETRY_INTERVAL).await;
+                continue;
+            }
+            shared.wake.notify_one();
+            // One that lags has missed some: all is read again in any case.
+            tokio::select! {
+                _ = intervals.recv() => {}
+                _ = groups.recv() => {}
+            }
+        }
+    }
+
+    fn hand_over(&self, shared: &Shared) -> Result<(), contracts::Status> {
+        let intervals = self.intervals.list()?.into_iter();
+        let intervals = intervals.map(|stored| (stored.id, stored.value)).collect();
+        let groups = self.groups.list()?.into_iter();
+        let parents = groups.map(|stored| (stored.id, stored.value.parent_id));
+        let parents = parents.filter(|(_, parent)| !parent.is_empty()).collect();
+        let now_ms = shared.now_ms();
+        let mut plan = shared.plan();
+        plan.set_intervals(intervals, now_ms);
+        plan.set_parents(parents, now_ms);
+        Ok(())
+    }
+}
+
+/// What was kept; nothing when it cannot be read.
+pub(crate) fn load(folder: &Path) -> Ledger {
+    let mut ledger = Ledger::default();
+    let read = fs::read(folder.join(FILE))
+        .and_then(|bytes| RefreshedBatch::decode(bytes.as_slice()).map_err(io::Error::other));
+    match read {
+        Ok(kept) => kept.refreshed.into_iter().for_each(|r| ledger.heard(r)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, "when what was refreshed last is not known any more"),
+    }
+    ledger
+}
+
+/// Writes the file now and then, until the service stops.
+pub(crate) async fn keep(shared: &Shared, folder: &Path) {
+    loop {
+        tokio::time::sleep(KEEP_INTERVAL).await;
+        save(shared, folder);
+    }
+}
+
+pub(crate) fn save(shared: &Shared, folder: &Path) {
+    let all = RefreshedBatch {
+        refreshed: shared.ledger().all(),
+        ..RefreshedBatch::default()
+    };
+    let (file, new) = (folder.join(FILE), folder.join("refreshed.new"));
+    let written = fs::write(&new, all.encode_to_vec()).and_then(|()| fs::rename(&new, &file));
+    if let Err(error) = written {
+        tracing::warn!(file = %file.display(), %error, "when what was refreshed was not written");
+    }
+}
