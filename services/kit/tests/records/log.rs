@@ -85,10 +85,19 @@ pub(super) async fn all_events(jetstream: &jetstream::Context, due: usize) -> Ve
     kept.iter().map(decode).collect()
 }
 
-/// Each of these revisions is one event, in order; and the events of one record follow from each other.
+/// The revision before the first that the log gives out: it counts from the time of its making.
+pub(super) async fn beginning(jetstream: &jetstream::Context) -> u64 {
+    let stream = jetstream.get_stream(subjects::bucket_stream("vm")).await;
+    let stream = stream.unwrap();
+    stream.cached_info().config.first_sequence.unwrap() - 1
+}
+
+/// Each of these revisions, counted from the beginning of the log, is one event, in order; and the events of one record
+/// follow from each other.
 pub(super) async fn assert_told_once(jetstream: &jetstream::Context, revisions: &[u64]) {
+    let beginning = beginning(jetstream).await;
     let events = all_events(jetstream, revisions.len()).await;
-    let told: Vec<u64> = events.iter().map(|event| event.revision).collect();
+    let told: Vec<u64> = events.iter().map(|e| e.revision - beginning).collect();
     assert_eq!(told, revisions);
     let mut states = BTreeMap::new();
     for event in events {
