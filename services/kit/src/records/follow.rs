@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::identity::{Reason, is_same, why_another};
+use super::own::OwnEntries;
 use super::store::Store;
 use super::view::{Applied, Binding, Replaced, ViewError};
 use super::{Change, event, has_events, relay, repair};
@@ -49,6 +50,7 @@ pub(super) struct Follower<R> {
     /// Whether the view has everything that the log had, once: not while it is rebuilt.
     whole: Arc<AtomicBool>,
     changes: broadcast::Sender<Change<R>>,
+    own: OwnEntries,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,7 @@ enum FollowError {
 }
 
 /// Runs until the store stops. Tells `ready` when the view has caught up for the first time.
-pub(super) async fn run<R: Record>(follower: Follower<R>, ready: Arc<Notify>) {
+pub(super) async fn run<R: Record>(mut follower: Follower<R>, ready: Arc<Notify>) {
     let stop = follower.store.stop.clone();
     let work = async {
         let mut said = false;
@@ -103,6 +105,7 @@ impl<R: Record> Follower<R> {
         applied: watch::Sender<u64>,
         whole: Arc<AtomicBool>,
         changes: broadcast::Sender<Change<R>>,
+        own: OwnEntries,
     ) -> Self {
         Self {
             store,
@@ -110,11 +113,13 @@ impl<R: Record> Follower<R> {
             applied,
             whole,
             changes,
+            own,
         }
     }
 
-    async fn follow_once(&self, ready: &Notify) -> Result<(), FollowError> {
+    async fn follow_once(&mut self, ready: &Notify) -> Result<(), FollowError> {
         let (mut binding, info) = self.bind().await?;
+        self.own.start_anew(info.now_ms);
         let mut entries = self
             .store
             .bus
@@ -129,12 +134,8 @@ impl<R: Record> Follower<R> {
         ready.notify_one();
         loop {
             tokio::select! {
-                batch = next_batch(&mut entries) => {
-                    let batch = batch?;
-                    let taken_ms = batch.last().map(|entry| entry.time_ms);
-                    self.apply(&mut binding, batch)?;
-                    self.note_lag(taken_ms);
-                }
+                batch = next_batch(&mut entries) => self.apply_new(&mut binding, batch?)?,
+                () = self.own.come() => self.apply_new(&mut binding, Vec::new())?,
                 () = tokio::time::sleep(IDENTITY_CHECK_INTERVAL) => {
                     self.check_identity(&mut binding).await?;
                 }
@@ -142,14 +143,12 @@ impl<R: Record> Follower<R> {
         }
     }
 
-    fn note_lag(&self, taken_ms: Option<i64>) {
+    fn note_lag(&self, taken_ms: i64) {
         let role = match self.role {
             Role::Owner => "owner",
             Role::Mirror => "mirror",
         };
-        if let Some(taken_ms) = taken_ms {
-            telemetry::note_lag(R::BUCKET, role, taken_ms);
-        }
+        telemetry::note_lag(R::BUCKET, role, taken_ms);
     }
 
     /// Makes sure of the log and that the view is one of it.
@@ -283,6 +282,26 @@ impl<R: Record> Follower<R> {
             )
             .await?;
         Ok(last.map_or(0, |entry| entry.sequence))
+    }
+
+    /// Applies what the view does not have yet, and then what this process itself has written after that.
+    fn apply_new(
+        &mut self,
+        binding: &mut Binding,
+        mut batch: Vec<LogEntry>,
+    ) -> Result<(), FollowError> {
+        if let Some(last) = batch.last() {
+            self.own.hear(last.time_ms);
+        }
+        batch.retain(|entry| entry.sequence > binding.applied);
+        let reached = batch.last().map_or(binding.applied, |last| last.sequence);
+        batch.extend(self.own.after(reached));
+        let Some(taken_ms) = batch.last().map(|entry| entry.time_ms) else {
+            return Ok(());
+        };
+        self.apply(binding, batch)?;
+        self.note_lag(taken_ms);
+        Ok(())
     }
 
     fn apply(&self, binding: &mut Binding, batch: Vec<LogEntry>) -> Result<(), FollowError> {

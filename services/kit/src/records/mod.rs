@@ -2,14 +2,15 @@
 //!
 //! A record kind lives in one bucket and has one owning service. Each instance keeps a view in its own redb file, fed only
 //! by the bucket, holding the applied revision in the same transaction ([`view`], [`follow`]). A write is a
-//! compare-and-set on the record's revision, answered when the own view has applied it ([`Records::update`]). What
-//! happened is published from the view's changes, once for each revision ([`relay`]). A bucket that was lost is made anew
-//! and filled from the views ([`repair`]).
+//! compare-and-set on the record's revision, answered when the own view has applied it ([`Records::update`]), which it
+//! does at the acknowledgement where nothing came in between ([`own`]). What happened is published from the view's
+//! changes, once for each revision ([`relay`]). A bucket that was lost is made anew and filled from the views ([`repair`]).
 
 mod event;
 mod file;
 mod follow;
 mod identity;
+mod own;
 mod relay;
 mod repair;
 mod store;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::follow::{self, Follower, Role};
+use super::own::{self, OwnEntries, OwnWrites};
 use super::view::View;
 use super::{Change, Stored, ViewError, has_events, relay};
 use crate::bus::Bus;
@@ -61,7 +62,8 @@ impl Store {
 
     /// Follows a kind that this service owns; ready when the view has caught up with the log.
     pub async fn own<R: Record>(self: &Arc<Self>) -> Result<Records<R>, ViewError> {
-        let mirror = self.follow::<R>(Role::Owner).await?;
+        let (own, entries) = own::channel();
+        let mirror = self.follow::<R>(Role::Owner, entries).await?;
         // Of a kind without events everything is published.
         let (published, events) = relay::progress(if has_events::<R>() { 0 } else { u64::MAX });
         if has_events::<R>() {
@@ -71,16 +73,22 @@ impl Store {
         Ok(Records {
             mirror,
             writes: Arc::default(),
+            own,
             events,
         })
     }
 
     /// Follows a kind of another service; ready when the view has caught up with the log.
     pub async fn mirror<R: Record>(self: &Arc<Self>) -> Result<Mirror<R>, ViewError> {
-        self.follow::<R>(Role::Mirror).await
+        let (_, entries) = own::channel();
+        self.follow::<R>(Role::Mirror, entries).await
     }
 
-    async fn follow<R: Record>(self: &Arc<Self>, role: Role) -> Result<Mirror<R>, ViewError> {
+    async fn follow<R: Record>(
+        self: &Arc<Self>,
+        role: Role,
+        own: OwnEntries,
+    ) -> Result<Mirror<R>, ViewError> {
         let (applied, seen) = watch::channel(0);
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         self.applied
@@ -94,6 +102,7 @@ impl Store {
             applied,
             Arc::clone(&whole),
             changes.clone(),
+            own,
         );
         let ready = Arc::new(Notify::new());
         tokio::spawn(follow::run(follower, Arc::clone(&ready)));
@@ -293,6 +302,7 @@ pub struct Records<R> {
     pub(super) mirror: Mirror<R>,
     /// Counts writes, for ids of messages.
     pub(super) writes: Arc<std::sync::atomic::AtomicU64>,
+    pub(super) own: OwnWrites,
     pub(super) events: relay::Awaited,
 }
 
@@ -301,6 +311,7 @@ impl<R> Clone for Records<R> {
         Self {
             mirror: self.mirror.clone(),
             writes: Arc::clone(&self.writes),
+            own: self.own.clone(),
             events: self.events.clone(),
         }
     }

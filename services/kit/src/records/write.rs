@@ -59,8 +59,10 @@ impl<R: Record> Records<R> {
             self.wait_for_event(id, expected).await?;
             let encoded = value.map(|value| self.encode(id, current.as_ref(), &value));
             let entry = self.entry(context, id, encoded.transpose()?, expected);
+            let sent = self.own.before();
             match self.append(&entry).await {
                 Ok(revision) => {
+                    self.own.taken(sent, revision, entry);
                     context.saw(R::BUCKET, revision);
                     if !self.wait_for(revision, VIEW_PATIENCE).await {
                         tracing::warn!(
