@@ -4,10 +4,21 @@
 //! on them. Absolute times are of this machine at this moment; the ratios are what to compare.
 
 mod calls;
+mod create;
+mod idle;
+mod muster;
+mod power_off;
+mod programs;
+mod qmp;
 mod table;
 mod writes;
 
+use std::time::Duration;
+
 use clap::{Parser, ValueEnum};
+
+/// How long anything may take that is waited for. It bounds what fails, and no figure.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Parser)]
 #[command(about = "Benchmarks of Muster beside the bare parts that it is made of")]
@@ -22,6 +33,12 @@ enum Bench {
     Calls,
     /// Writes of records beside bare compare-and-set puts.
     Writes,
+    /// What Muster adds to a create-and-start.
+    Create,
+    /// From a guest's power-off to the event at a client.
+    PowerOff,
+    /// Memory, processor and wakes while nothing happens.
+    Idle,
 }
 
 #[tokio::main]
@@ -34,6 +51,17 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Bench::Writes) {
         println!("{}", writes::run().await?);
+    }
+    if wanted(Bench::Create) {
+        for report in create::run().await? {
+            println!("{report}");
+        }
+    }
+    if wanted(Bench::PowerOff) {
+        println!("{}", power_off::run().await?);
+    }
+    if wanted(Bench::Idle) {
+        println!("{}", idle::run().await?);
     }
     Ok(())
 }
