@@ -237,7 +237,8 @@ impl VmState {
             | Self::Stopped
             | Self::Saved
             | Self::Deleting
-            | Self::Missing => false,
+            | Self::Missing
+            | Self::HostNotResponding => false,
         }
     }
 }

@@ -73,6 +73,8 @@ words! {
         Deleting = Deleting => "deleting",
         /// The record is there, the host says that the machine is not.
         Missing = Missing => "missing",
+        /// Its host does not respond, so nobody knows what it does.
+        HostNotResponding = HostNotResponding => "host_not_responding",
     }
 }
 

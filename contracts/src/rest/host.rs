@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Approval, HostStatus, Reserves, id, time};
+use super::{Approval, HostStatus, Refreshed, Reserves, id, time};
 use crate::{host, inventory};
 
 /// A machine that runs virtual machines.
@@ -28,10 +28,13 @@ pub struct Host {
     pub reserves: Option<Reserves>,
     /// Whether the host is being taken out of the fleet.
     pub removing: bool,
+    /// When it was refreshed last, by each kind of refresh that shows on it. Only where one object is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refreshed: Vec<Refreshed>,
 }
 
 impl From<inventory::Host> for Host {
-    /// `group_path` and `vm_count` take knowing other records.
+    /// `group_path`, `vm_count` and `refreshed` take knowing more.
     fn from(message: inventory::Host) -> Self {
         let approval = message.approval().into();
         let status = message.status().into();
@@ -65,6 +68,7 @@ impl From<inventory::Host> for Host {
             job_id: id(job_id),
             reserves: reserves.map(Into::into),
             removing,
+            refreshed: Vec::new(),
         }
     }
 }

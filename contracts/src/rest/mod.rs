@@ -14,6 +14,7 @@ mod job;
 mod page;
 mod placement;
 mod problem;
+mod refresher;
 mod request;
 mod status;
 mod vm;
@@ -29,6 +30,7 @@ pub use job::{Job, Plan, PlannedStep, Progress, Step};
 pub use page::Page;
 pub use placement::{Rating, Ratings, Reason, ResourceRating};
 pub use problem::Problem;
+pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};
 pub use request::{
     AddHost, ChangeOptions, CreateGroup, CreateJoinToken, CreateVm, DeleteOptions, JoinToken,
     MoveHost, NewDisk, NewNetworkCard, RateRequest, UpdateGroup, UpdateVm,

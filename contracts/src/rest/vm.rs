@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DiskSource, VmOrigin, VmState, id, time};
+use super::{DiskSource, Refreshed, VmOrigin, VmState, id, time};
 use crate::{host, inventory};
 
 /// A virtual machine.
@@ -40,10 +40,13 @@ pub struct Vm {
     pub state_changed: Option<jiff::Timestamp>,
     /// The job that changes the machine now.
     pub job_id: Option<String>,
+    /// When it was refreshed last, by each kind of refresh that shows on it. Only where one object is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refreshed: Vec<Refreshed>,
 }
 
 impl From<inventory::Vm> for Vm {
-    /// `host_name` takes knowing the host.
+    /// `host_name` and `refreshed` take knowing more.
     fn from(message: inventory::Vm) -> Self {
         let state = message.state().into();
         let origin = message.origin().into();
@@ -89,6 +92,7 @@ impl From<inventory::Vm> for Vm {
             created: time(created_ms),
             state_changed: time(state_changed_ms),
             job_id: id(job_id),
+            refreshed: Vec::new(),
         }
     }
 }

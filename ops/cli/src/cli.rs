@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use crate::commands::{completion, events, group, host, job, placement, vm};
+use crate::commands::{completion, events, group, host, job, placement, refresher, vm};
 use crate::output::Format;
 use crate::{client, values};
 
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// Which host suits a machine
     #[command(subcommand)]
     Placement(placement::Command),
+    /// What is looked at again, and how often
+    #[command(subcommand)]
+    Refresher(refresher::Command),
     /// What happens, as it happens
     Events(events::EventsArgs),
     /// The fleet and its manager at a glance

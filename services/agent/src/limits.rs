@@ -36,6 +36,13 @@ pub(crate) const GUEST_REFRESH_EARLY: Duration = Duration::from_secs(2);
 /// Guest facts later on. Each costs the guest some milliseconds of CPU.
 pub(crate) const GUEST_REFRESH: Duration = Duration::from_secs(60);
 
+/// Guests that are asked at a time when all of a host's are. Each may take its whole time, and the answer of the host must
+/// be there before its caller gives up.
+pub(crate) const GUESTS_AT_A_TIME: usize = 16;
+
+/// All guests of a host together: less than inventory waits for the answer.
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// From the start of QEMU until it answers on its socket; 0.2 s on an idle machine, seconds on a loaded one.
 pub(crate) const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
 

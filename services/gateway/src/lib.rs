@@ -1,8 +1,10 @@
 //! The gateway: what people's programs talk to, as REST with server-sent events.
 //!
 //! **Serves** HTTP on one address: `/api/v1`, its OpenAPI document, `/healthz`, `/readyz`.
-//! **Calls** Jobs (every change is a job), Placement (ratings), Inventory (join tokens), Host (screen and console log).
-//! **Owns** nothing: it follows the buckets of host groups, hosts, virtual machines and jobs, and the stream of events.
+//! **Calls** Jobs (every change is a job), Placement (ratings), Inventory (join tokens), Host (screen and console log),
+//! Refresher (kinds of refresh, and when what was refreshed).
+//! **Owns** nothing: it follows the buckets of host groups, hosts, virtual machines and jobs, the stream of events, and what
+//! refreshers tell.
 //! **Never** changes a record, decides whether a change is possible, or calls another service to answer a read of the
 //! fleet. It does not know who asks yet: until there is authorization everybody is `local`, and so it listens on
 //! loopback only.

@@ -1,5 +1,6 @@
 //! What inventory answers. Each method is in the file of what it is about.
 
+mod found;
 mod groups;
 mod hosts;
 mod joining;

@@ -2,7 +2,8 @@
 //!
 //! - Serves: `Inventory` (hosts register and report; jobs take objects and change records; join tokens) and
 //!   `Refreshable` (hosts and their machines, looked at afresh).
-//! - Calls: `Jobs.Submit`, for hosts that join by a token; `Host.Refresh`, which changes nothing there.
+//! - Calls: `Jobs.Submit`, for hosts that join by a token; `Host.Refresh`, which changes nothing there; `Jobs.Record`, for
+//!   what a refresh has found.
 //! - Owns: buckets `host_group`, `host`, `vm`, `vm_name`, `join_token`. Mirrors `job`, to know whether the holder of an
 //!   object may still act.
 //! - Hears: heartbeats, kept in memory only.

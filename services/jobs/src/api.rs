@@ -1,20 +1,26 @@
-//! What the service answers: submit, cancel, restart.
+//! What the service answers: submit, cancel, restart, and taking down what was found.
+
+mod record;
+mod refusals;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::call::Context;
+use contracts::common::Empty;
 use contracts::jobs::job_params::Kind as Params;
 use contracts::jobs::submit_request::IfBusy;
 use contracts::jobs::{
-    Job, JobParams, JobRef, JobState, Jobs, Plan, SubmitRequest, SubmitResponse,
+    Job, JobParams, JobRef, JobState, Jobs, Plan, RecordRequest, SubmitRequest, SubmitResponse,
 };
 use contracts::names::check_id;
 use contracts::records::Record;
-use contracts::{Code, ObjectRef, Status, subjects};
+use contracts::{ObjectRef, Status, subjects};
 use kit::records::{Decision, Stored};
 use kit::telemetry;
 use prost::Message;
+
+use refusals::{check_same, over};
 
 use crate::core::power::capitalised;
 use crate::core::{machine, naming, turn};
@@ -109,6 +115,10 @@ impl Jobs for Api {
         self.engine.call_runner(&job.id).await;
         Ok(job)
     }
+
+    async fn record(&self, context: &Context, request: RecordRequest) -> Result<Empty, Status> {
+        self.record_found(context, request).await
+    }
 }
 
 impl Api {
@@ -151,8 +161,13 @@ impl Api {
             .look(&engine.fleet, Moment::InLine, &draft.state)?;
         let object = draft.kind.target(&seen)?.object;
         let jobs = engine.jobs_of(&object)?;
-        let ahead = turn::last_open(&jobs).cloned();
-        let holder = engine.fleet.holder(&object)?;
+        let takes = draft.kind.takes_object();
+        let ahead = turn::last_open(&jobs).filter(|_| takes).cloned();
+        let holder = if takes {
+            engine.fleet.holder(&object)?
+        } else {
+            String::new()
+        };
         if request.if_busy() == IfBusy::Refuse {
             self.refuse_busy(&object, ahead.as_ref(), &holder)?;
         }
@@ -345,47 +360,10 @@ fn request_hash(request: &SubmitRequest) -> Vec<u8> {
     blake3::hash(&params.encode_to_vec()).as_bytes().to_vec()
 }
 
-fn check_same(job: &Job, context: &Context, hash: &[u8]) -> Result<(), Status> {
-    if job.request_hash == hash {
-        return Ok(());
-    }
-    Err(Status::new(
-        Code::AlreadyExists,
-        format!(
-            "The idempotency key {:?} was used for another request: job {}.",
-            context.idempotency_key, job.id
-        ),
-    )
-    .about(ObjectRef::new("job", &job.id, &job.kind))
-    .action("Use a new key for a new request."))
-}
-
 fn existed(job: Job) -> SubmitResponse {
     SubmitResponse {
         job: Some(job),
         existed: true,
         ..SubmitResponse::default()
     }
-}
-
-fn over(job: &Job, what: &str) -> Status {
-    let state = match job.state() {
-        JobState::Succeeded => "has succeeded",
-        JobState::Failed => "has failed",
-        JobState::Cancelled => "was cancelled",
-        JobState::Stuck => "is stuck",
-        _ => "has not ended yet",
-    };
-    let action = match job.state() {
-        JobState::Stuck => "Restart it once the cause is mended.",
-        JobState::Failed | JobState::Cancelled => "Restart it to run it again.",
-        JobState::Succeeded => "Ask for another job.",
-        _ => "Wait until it has ended, or cancel it.",
-    };
-    Status::precondition(format!(
-        "Job {} ({}) {state} and cannot be {what}.",
-        job.id, job.kind
-    ))
-    .about(ObjectRef::new("job", &job.id, &job.kind))
-    .action(action)
 }

@@ -10,7 +10,8 @@ use contracts::inventory::{ApplyVmReportRequest, InventoryClient};
 use contracts::jobs::Progress;
 use contracts::limits::CALL_TIMEOUT;
 use contracts::placement::{PlacementClient, Rating};
-use contracts::{Code, ObjectRef, Status, subjects};
+use contracts::refresher::RefresherClient;
+use contracts::{Code, ObjectRef, PropertyChange, Status, subjects};
 use kit::bus::{Bus, Message};
 use prost::Message as _;
 
@@ -26,6 +27,8 @@ pub(crate) struct Done {
     pub(crate) message: String,
     /// What a placement was chosen from.
     pub(crate) ratings: Vec<Rating>,
+    /// What changed, where that is no object's record.
+    pub(crate) changes: Vec<PropertyChange>,
 }
 
 impl Done {
@@ -36,7 +39,7 @@ impl Done {
     pub(crate) fn saying(message: impl Into<String>) -> Result<Self, Status> {
         Ok(Self {
             message: message.into(),
-            ratings: Vec::new(),
+            ..Self::default()
         })
     }
 }
@@ -56,6 +59,10 @@ impl Calls {
 
     pub(crate) fn placement(&self) -> PlacementClient {
         PlacementClient::new(Arc::clone(&self.caller))
+    }
+
+    pub(crate) fn refresher(&self) -> RefresherClient {
+        RefresherClient::new(Arc::clone(&self.caller))
     }
 
     pub(crate) fn host(&self, host_id: &str) -> HostClient {

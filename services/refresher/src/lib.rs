@@ -66,7 +66,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     parts.stop.run_until_cancelled(working).await;
     shared.drain().await;
     tell::leave(&shared).await;
-    store::save(&shared, &folder);
+    store::save(shared.ledger().all(), &folder);
     serving.stop().await;
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::inventory::HostGroup;
-use contracts::refresher::{Intervals, RefreshedBatch};
+use contracts::refresher::{Intervals, Refreshed, RefreshedBatch};
 use kit::records::{Mirror, Records};
 use kit::rpc::Gate;
 use kit::service::Parts;
@@ -91,18 +91,40 @@ pub(crate) fn load(folder: &Path) -> Ledger {
 pub(crate) async fn keep(shared: &Shared, folder: &Path) {
     loop {
         tokio::time::sleep(KEEP_INTERVAL).await;
-        save(shared, folder);
+        save(shared.ledger().all(), folder);
     }
 }
 
-pub(crate) fn save(shared: &Shared, folder: &Path) {
+pub(crate) fn save(refreshed: Vec<Refreshed>, folder: &Path) {
     let all = RefreshedBatch {
-        refreshed: shared.ledger().all(),
+        refreshed,
         ..RefreshedBatch::default()
     };
     let (file, new) = (folder.join(FILE), folder.join("refreshed.new"));
     let written = fs::write(&new, all.encode_to_vec()).and_then(|()| fs::rename(&new, &file));
     if let Err(error) = written {
         tracing::warn!(file = %file.display(), %error, "when what was refreshed was not written");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_shown_again_and_a_damaged_file_harms_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(load(folder.path()).all().is_empty());
+        let refreshed = Refreshed {
+            kind: "host".to_owned(),
+            target_id: "h1".to_owned(),
+            time_ms: 5,
+            ..Refreshed::default()
+        };
+        save(vec![refreshed.clone()], folder.path());
+        assert_eq!(load(folder.path()).all(), [refreshed]);
+        fs::write(folder.path().join(FILE), [255; 99]).unwrap();
+        assert!(load(folder.path()).all().is_empty());
     }
 }

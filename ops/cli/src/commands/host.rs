@@ -9,7 +9,7 @@ use contracts::rest::{
 use reqwest::Method;
 
 use super::list::{Kind, ListArgs, list};
-use super::{Session, show, tell};
+use super::{Session, refresher, show, tell};
 use crate::change::{forced, make};
 use crate::cli::ChangeArgs;
 use crate::client::Request;
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Remove(RemoveArgs),
     /// Move a host to another group
     Move(MoveArgs),
+    /// Look at a host and its machines afresh, now
+    Refresh(RefreshArgs),
     /// Tokens with which hosts join by themselves
     #[command(subcommand)]
     Token(TokenCommand),
@@ -79,6 +81,14 @@ pub(crate) struct MoveArgs {
     which: HostArg,
     /// Group to move it to
     group: String,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RefreshArgs {
+    #[command(flatten)]
+    which: HostArg,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -176,6 +186,11 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
             let body = MoveHost { group: args.group };
             act(session, &args.which, "move", &body, &args.change, false).await
         }
+        Command::Refresh(args) => {
+            let segments = ["hosts", &args.which.host, "actions", "refresh"];
+            let change = Request::change(Method::POST, &segments);
+            make(session, vec![change], &args.change).await
+        }
         Command::Token(TokenCommand::Create(args)) => create_token(session, args).await,
     }
 }
@@ -235,6 +250,7 @@ fn describe(host: &Host, output: &Output) -> String {
             text += &format!("\n{}", output.table(&columns, &facts.datastores));
         }
     }
+    text += &refresher::table(&host.refreshed, output);
     text
 }
 

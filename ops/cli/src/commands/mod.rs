@@ -7,6 +7,7 @@ pub(crate) mod host;
 pub(crate) mod job;
 mod list;
 pub(crate) mod placement;
+pub(crate) mod refresher;
 mod status;
 mod tree;
 pub(crate) mod vm;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Group(command) => group::run(&session, command).await,
         Command::Job(command) => job::run(&session, command).await,
         Command::Placement(command) => placement::run(&session, command).await,
+        Command::Refresher(command) => refresher::run(&session, command).await,
         Command::Events(args) => events::run(&session, args).await,
         Command::Status => status::run(&session).await,
         Command::Completion(args) => completion::run(&args),

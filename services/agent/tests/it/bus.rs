@@ -24,10 +24,10 @@ use agent::{Config, HypervisorKind};
 
 /// What was told, and what to answer.
 #[derive(Default)]
-struct Told {
-    approved: bool,
+pub(crate) struct Told {
+    pub(crate) approved: bool,
     registrations: Vec<RegisterRequest>,
-    reports: Vec<ReportRequest>,
+    pub(crate) reports: Vec<ReportRequest>,
     /// Answer the next report with this.
     answer: Option<ReportResponse>,
     /// Take the next report and lose the answer.
@@ -35,10 +35,10 @@ struct Told {
 }
 
 #[derive(Clone, Default)]
-struct Inventory(Arc<Mutex<Told>>);
+pub(crate) struct Inventory(Arc<Mutex<Told>>);
 
 impl Inventory {
-    fn told<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
+    pub(crate) fn told<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
         look(&mut self.0.lock().unwrap())
     }
 
@@ -103,22 +103,29 @@ impl kit::rpc::Gate for NoRecords {
 }
 
 /// An agent of a simulated host, and the inventory that it talks to.
-struct World {
-    nats: NatsServer,
+pub(crate) struct World {
+    pub(crate) nats: NatsServer,
     dir: tempfile::TempDir,
-    inventory: Inventory,
+    pub(crate) inventory: Inventory,
     parts: Parts<Config>,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::of(Config {
+            hypervisor: HypervisorKind::Simulated,
+            ..Config::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn of(config: Config) -> Self {
         let nats = NatsServer::start().await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let config = Config {
             name: "host-01".to_owned(),
             host_id: "h1".to_owned(),
-            hypervisor: HypervisorKind::Simulated,
-            ..Config::default()
+            ..config
         };
         let common = Common {
             data_dir: dir.path().to_owned(),
@@ -142,7 +149,7 @@ impl World {
     }
 
     /// An agent that runs until its token is cancelled.
-    fn start_agent(
+    pub(crate) fn start_agent(
         &self,
     ) -> (
         CancellationToken,
@@ -156,17 +163,17 @@ impl World {
         (stop, tokio::spawn(agent::run(parts)))
     }
 
-    fn host(&self) -> HostClient {
+    pub(crate) fn host(&self) -> HostClient {
         HostClient::new(self.parts.caller.clone(), "h1")
     }
 
-    async fn until<T>(&self, what: &str, look: impl Fn(&mut Told) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, look: impl Fn(&mut Told) -> Option<T>) -> T {
         eventually(what, async || self.inventory.told(&look))
             .await
             .unwrap()
     }
 
-    async fn until_state(&self, vm_id: &str, state: VmState) {
+    pub(crate) async fn until_state(&self, vm_id: &str, state: VmState) {
         let what = format!("{vm_id} reported as {state:?}");
         eventually(&what, async || {
             (self.inventory.state_of(vm_id) == Some(state)).then_some(())
@@ -176,7 +183,7 @@ impl World {
     }
 }
 
-fn create(vm_id: &str) -> CreateVmRequest {
+pub(crate) fn create(vm_id: &str) -> CreateVmRequest {
     CreateVmRequest {
         operation_id: format!("{vm_id}/create"),
         vm_id: vm_id.to_owned(),
@@ -195,7 +202,7 @@ fn create(vm_id: &str) -> CreateVmRequest {
     }
 }
 
-fn operation(vm_id: &str, operation_id: &str) -> VmOperation {
+pub(crate) fn operation(vm_id: &str, operation_id: &str) -> VmOperation {
     VmOperation {
         vm_id: vm_id.to_owned(),
         operation_id: operation_id.to_owned(),

@@ -9,8 +9,11 @@
 )]
 
 mod adoption;
+mod away;
 mod bus;
+mod found;
 mod host;
 mod images;
 mod life;
+mod refresh;
 mod refusals;

@@ -15,7 +15,7 @@ use kit::records::Stored;
 
 use super::change::{ChangeHeaders, Changed, ReadHeaders, plain, reflecting, submit};
 use super::extract::{Asked, Body, MaybeBody, Path, Query};
-use super::{Failed, groups, lists};
+use super::{Failed, groups, lists, refreshers};
 use crate::core::list::ListQuery;
 use crate::error::Outcome;
 
@@ -55,6 +55,9 @@ pub(super) async fn list(asked: Asked, Query(query): Query<ListQuery>) -> Outcom
 pub(super) async fn get(asked: Asked, Path(text): Path<String>) -> Outcome<Response> {
     let host = find(&asked, &text)?;
     lists::one(&asked, &host.value, host.revision, |hosts| {
+        for shown in hosts.iter_mut() {
+            shown.refreshed = refreshers::of_host(&asked, &host.value);
+        }
         count_vms(&asked, hosts)
     })
 }

@@ -11,6 +11,7 @@ mod jobs;
 mod layers;
 mod lists;
 mod placement;
+mod refreshers;
 mod status;
 mod vms;
 mod watch;
@@ -126,6 +127,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(hosts::remove))
         .routes(routes!(hosts::relocate))
         .routes(routes!(hosts::create_join_token))
+        .routes(routes!(refreshers::list))
+        .routes(routes!(refreshers::get, refreshers::set))
+        .routes(routes!(refreshers::refresh_host))
         .routes(routes!(vms::list, vms::create))
         .routes(routes!(vms::get, vms::update, vms::delete))
         .routes(routes!(vms::act))

@@ -10,6 +10,7 @@ use contracts::rest::{self, Counts, Versions};
 use super::Failed;
 use super::change::ReadHeaders;
 use super::extract::{Asked, Reflecting};
+use crate::core::fields::shown_state;
 use crate::error::Outcome;
 
 fn count<'a>(words: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
@@ -49,11 +50,12 @@ pub(super) async fn status(asked: Asked) -> Outcome<Response> {
         )
     };
     let vms = {
+        let names = views.names()?;
         let vms = views.vms.snapshot()?;
-        counts(
-            vms.records()
-                .map(|vm| rest::VmState::from(vm.state()).word()),
-        )
+        counts(vms.records().map(|vm| {
+            let word = rest::VmState::from(vm.state()).word();
+            shown_state(word, &vm.host_id, |id| names.is_silent(id))
+        }))
     };
     let jobs = {
         let jobs = views.jobs.snapshot()?;

@@ -5,13 +5,14 @@ use contracts::inventory::Vm;
 use contracts::jobs::VmTarget;
 use contracts::jobs::job_params::Kind;
 use contracts::names::shorten;
+use contracts::records::Record;
 use contracts::rest::{self, ChangeOptions, CreateVm, DeleteOptions, Page, UpdateVm};
 use contracts::{Code, Status};
 use kit::records::Stored;
 
 use super::change::{ChangeHeaders, Changed, ReadHeaders, plain, submit};
 use super::extract::{Asked, Body, PRINCIPAL, Path, Query};
-use super::{Failed, groups, hosts, lists};
+use super::{Failed, groups, hosts, lists, refreshers};
 use crate::core::list::ListQuery;
 use crate::core::requests::{self, Scope};
 use crate::error::Outcome;
@@ -59,7 +60,12 @@ pub(super) async fn create(
     responses((status = 200, description = "The machine", body = rest::Vm), Failed))]
 pub(super) async fn get(asked: Asked, Path(text): Path<String>) -> Outcome<Response> {
     let vm = find(&asked, &text)?;
-    lists::one(&asked, &vm.value, vm.revision, |_| Ok(()))
+    lists::one(&asked, &vm.value, vm.revision, |vms| {
+        for shown in vms.iter_mut() {
+            shown.refreshed = refreshers::of_vm(&asked, &vm.value);
+        }
+        Ok(())
+    })
 }
 
 /// Changes owner, description or tags.
@@ -93,7 +99,8 @@ pub(super) async fn delete(
 
 /// Starts, stops, pauses or saves a virtual machine.
 ///
-/// Actions: `start`, `shutdown` (asks the guest), `turn-off` (pulls the plug), `reset`, `pause`, `resume`, `save`.
+/// Actions: `start`, `shutdown` (asks the guest), `turn-off` (pulls the plug), `reset`, `pause`, `resume`, `save`,
+/// `refresh` (looks at the machine afresh).
 #[utoipa::path(post, path = "/api/v1/vms/{id_or_name}/actions/{action}", tag = "virtual machines", operation_id = "act_on_vm",
     params(("id_or_name" = String, Path), ("action" = Action, Path), ChangeOptions, ChangeHeaders),
     responses(Changed, Failed))]
@@ -102,6 +109,10 @@ pub(super) async fn act(
     Path((text, action)): Path<(String, String)>,
     Query(options): Query<ChangeOptions>,
 ) -> Outcome<Response> {
+    if action == "refresh" {
+        let refresh = refreshers::refresh(Vm::BUCKET, find(&asked, &text)?.id);
+        return submit(&asked, refresh, options).await;
+    }
     let make = action_kind(&action).ok_or_else(|| no_such_action(&action))?;
     let target = VmTarget {
         vm_id: find(&asked, &text)?.id,
@@ -122,6 +133,7 @@ pub(super) enum Action {
     Pause,
     Resume,
     Save,
+    Refresh,
 }
 
 fn action_kind(action: &str) -> Option<fn(VmTarget) -> Kind> {
@@ -140,5 +152,5 @@ fn action_kind(action: &str) -> Option<fn(VmTarget) -> Kind> {
 fn no_such_action(action: &str) -> Status {
     let message = format!("A virtual machine has no action {:?}.", shorten(action));
     Status::new(Code::NotFound, message)
-        .action("Use start, shutdown, turn-off, reset, pause, resume or save.")
+        .action("Use start, shutdown, turn-off, reset, pause, resume, save or refresh.")
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use contracts::records::Record;
+use contracts::rest::VmState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,21 +13,37 @@ use super::names::Names;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cell<'a> {
     Text(&'a str),
+    /// What a machine does, by its record, and the host that says so: while it does not respond, nobody knows.
+    State {
+        word: &'a str,
+        host_id: &'a str,
+    },
     /// A count, bytes, or milliseconds since 1970 UTC.
     Number(i64),
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
+    /// As text, where it is one.
+    fn text(&self) -> Option<&'a str> {
+        match self {
+            Cell::Text(text) | Cell::State { word: text, .. } => Some(text),
+            Cell::Number(_) => None,
+        }
+    }
+
     /// Text compares without regard to case, so that `Web` and `web` are neighbours.
-    pub(crate) fn compare(&self, other: &Cell<'_>) -> Ordering {
+    pub(crate) fn compare(&self, other: &Cell<'a>) -> Ordering {
         match (self, other) {
-            (Cell::Text(a), Cell::Text(b)) => {
-                let a = a.bytes().map(|b| b.to_ascii_lowercase());
-                a.cmp(b.bytes().map(|b| b.to_ascii_lowercase()))
-            }
             (Cell::Number(a), Cell::Number(b)) => a.cmp(b),
-            (Cell::Text(_), Cell::Number(_)) => Ordering::Greater,
-            (Cell::Number(_), Cell::Text(_)) => Ordering::Less,
+            (Cell::Number(_), _) => Ordering::Less,
+            (_, Cell::Number(_)) => Ordering::Greater,
+            (a, b) => {
+                let lower = |cell: &Cell<'a>| {
+                    let text = cell.text().unwrap_or_default();
+                    text.bytes().map(|b| b.to_ascii_lowercase())
+                };
+                lower(a).cmp(lower(b))
+            }
         }
     }
 }
@@ -40,6 +57,8 @@ pub(crate) fn number(value: impl TryInto<i64>) -> Cell<'static> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Is {
     Text,
+    /// What a machine does.
+    State,
     Number,
     Time,
     /// Id of a host: filtered by id or name, sorted by name.
@@ -106,7 +125,26 @@ fn named<'a>(cell: Cell<'a>, is: Is, names: &'a Names) -> Cell<'a> {
     match (cell, is) {
         (Cell::Text(id), Is::Host) => Cell::Text(names.host(id)),
         (Cell::Text(id), Is::Group) => Cell::Text(names.group_path(id)),
+        (Cell::State { word, host_id }, _) => {
+            Cell::Text(shown_state(word, host_id, |id| names.is_silent(id)))
+        }
         (cell, _) => cell,
+    }
+}
+
+/// What a machine is shown to do. One that is nowhere, or that its host said is gone, does not wait for a word from it.
+pub(crate) fn shown_state<'a>(
+    word: &'a str,
+    host_id: &str,
+    is_silent: impl Fn(&str) -> bool,
+) -> &'a str {
+    let is_known = [VmState::Missing, VmState::Creating]
+        .iter()
+        .any(|s| s.word() == word);
+    if !is_known && is_silent(host_id) {
+        VmState::HostNotResponding.word()
+    } else {
+        word
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use contracts::names::shorten;
 
-use super::fields::{Cell, Field, Is, Listed, Selector, field_names};
+use super::fields::{Cell, Field, Is, Listed, Selector, field_names, shown_state};
 use super::names::Names;
 use crate::error::{Failure, Outcome};
 
@@ -29,6 +29,11 @@ struct Term<R: 'static> {
 
 enum Test {
     Like(Pattern),
+    /// What a machine does, with the hosts that do not respond.
+    State {
+        pattern: Pattern,
+        silent: HashSet<String>,
+    },
     Equal(i64),
     More(i64),
     Less(i64),
@@ -99,6 +104,9 @@ impl Test {
     fn holds(&self, cell: Cell<'_>) -> bool {
         match (self, cell) {
             (Self::Like(pattern), Cell::Text(text)) => pattern.matches(text),
+            (Self::State { pattern, silent }, Cell::State { word, host_id }) => {
+                pattern.matches(shown_state(word, host_id, |id| silent.contains(id)))
+            }
             (Self::OneOf(ids), Cell::Text(id)) => ids.contains(id),
             (Self::Equal(wanted), Cell::Number(value)) => value == *wanted,
             (Self::More(bound), Cell::Number(value)) => value > *bound,
@@ -123,6 +131,10 @@ fn test<R: Listed>(
     let pattern = Pattern::new(value);
     Ok(match is {
         Is::Text => Test::Like(pattern),
+        Is::State => Test::State {
+            pattern,
+            silent: names.silent().clone(),
+        },
         Is::Host => Test::OneOf(names.hosts_like(|name| pattern.matches(name))),
         Is::Group => Test::OneOf(names.groups_like(|name| pattern.matches(name))),
         Is::Number | Is::Time => number_test(name, is, value)?,

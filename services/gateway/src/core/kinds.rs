@@ -4,7 +4,7 @@ use contracts::inventory::{Host, HostGroup, Vm};
 use contracts::jobs::Job;
 use contracts::{host, rest};
 
-use super::fields::{Cell, Field, Is, Listed, number};
+use super::fields::{Cell, Field, Is, Listed, number, shown_state};
 use super::names::Names;
 
 const fn text<R>(name: &'static str, get: for<'a> fn(&'a R) -> Cell<'a>) -> Field<R> {
@@ -97,8 +97,9 @@ impl Listed for Vm {
     const FIELDS: &'static [Field<Self>] = &[
         text("id", |v| Cell::Text(&v.id)),
         text("name", |v| Cell::Text(&v.name)),
-        text("state", |v| {
-            Cell::Text(rest::VmState::from(v.state()).word())
+        field("state", Is::State, |v| Cell::State {
+            word: rest::VmState::from(v.state()).word(),
+            host_id: &v.host_id,
         }),
         field("host", Is::Host, |v| Cell::Text(&v.host_id)),
         field("group", Is::Group, |v| Cell::Text(&v.group_id)),
@@ -131,10 +132,16 @@ impl Listed for Vm {
 
     fn to_rest(&self, names: &Names) -> rest::Vm {
         let host = names.host(&self.host_id);
-        rest::Vm {
+        let mut vm = rest::Vm {
             host_name: (!host.is_empty()).then(|| host.to_owned()),
             ..self.clone().into()
+        };
+        let shown = shown_state(vm.state.word(), &self.host_id, |id| names.is_silent(id));
+        if shown != vm.state.word() {
+            vm.state_reason = format!("its host does not respond; it was {} before", vm.state);
+            vm.state = rest::VmState::HostNotResponding;
         }
+        vm
     }
 
     fn tag(&self, key: &str) -> Option<&str> {

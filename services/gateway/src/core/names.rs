@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use contracts::inventory::host::Status;
 use contracts::inventory::{Host, HostGroup};
 use contracts::limits;
 
@@ -9,6 +10,8 @@ use contracts::limits;
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     hosts: HashMap<String, String>,
+    /// Hosts that do not respond.
+    silent: HashSet<String>,
     groups: HashMap<String, Group>,
 }
 
@@ -24,8 +27,16 @@ impl Names {
         hosts: impl Iterator<Item = &'a Host>,
         groups: impl Iterator<Item = &'a HostGroup>,
     ) -> Self {
+        let mut silent = HashSet::new();
+        let hosts = hosts.inspect(|host| {
+            if host.status() == Status::NotResponding {
+                silent.insert(host.id.clone());
+            }
+        });
+        let hosts = hosts.map(|h| (h.id.clone(), h.name.clone())).collect();
         let mut names = Self {
-            hosts: hosts.map(|h| (h.id.clone(), h.name.clone())).collect(),
+            hosts,
+            silent,
             groups: groups.map(|g| (g.id.clone(), Group::new(g))).collect(),
         };
         let paths: Vec<(String, String)> = names
@@ -44,6 +55,16 @@ impl Names {
     /// Empty when the host is not known.
     pub(crate) fn host<'a>(&'a self, id: &str) -> &'a str {
         self.hosts.get(id).map_or("", String::as_str)
+    }
+
+    /// Whether a host is known not to respond.
+    pub(crate) fn is_silent(&self, host_id: &str) -> bool {
+        self.silent.contains(host_id)
+    }
+
+    /// Ids of the hosts that do not respond.
+    pub(crate) fn silent(&self) -> &HashSet<String> {
+        &self.silent
     }
 
     /// Names from the root down, joined by slashes; empty when the group is not known.

@@ -122,7 +122,7 @@ impl Value {
     fn of(cell: Cell<'_>) -> Self {
         match cell {
             Cell::Number(number) => Self::Number(number),
-            Cell::Text(text) => Self::Text(text.to_owned()),
+            Cell::Text(text) | Cell::State { word: text, .. } => Self::Text(text.to_owned()),
         }
     }
 

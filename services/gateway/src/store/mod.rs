@@ -1,5 +1,6 @@
 //! The gateway's views of what other services own: host groups, hosts, virtual machines, jobs.
 
+mod refreshed;
 mod table;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use kit::service::Parts;
 use crate::core::fields::Listed;
 use crate::core::names::Names;
 use crate::error::{Failure, Outcome};
+pub(crate) use refreshed::LastRefreshes;
 pub(crate) use table::Snapshot;
 use table::Table;
 
@@ -45,6 +47,7 @@ pub(crate) struct Views {
     pub(crate) hosts: Kind<Host>,
     pub(crate) vms: Kind<Vm>,
     pub(crate) jobs: Kind<Job>,
+    pub(crate) refreshed: Arc<LastRefreshes>,
     /// With the revisions of groups and hosts that they were made from.
     names: Mutex<((u64, u64), Arc<Names>)>,
 }
@@ -114,7 +117,12 @@ impl Views {
             Kind::open(&store, parts),
             Kind::open(&store, parts),
         )?;
+        let refreshed = Arc::<LastRefreshes>::default();
+        let (bus, caller) = (Arc::clone(&parts.bus), Arc::clone(&parts.caller));
+        let following = refreshed::follow(Arc::clone(&refreshed), bus, caller);
+        tokio::spawn(parts.stop.clone().run_until_cancelled_owned(following));
         Ok(Self {
+            refreshed,
             store,
             bus: Arc::clone(&parts.bus),
             groups,

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use contracts::call::{Context, Serve, Service};
+use contracts::common::Empty;
 use contracts::host::{HOST, ReadLogRequest, ReadLogResponse, ScreenshotResponse};
 use contracts::inventory::{CreateJoinTokenRequest, INVENTORY, JoinTokenSecret};
 use contracts::jobs::{
-    Job, JobRef, JobState, Jobs, JobsServer, Plan, PlannedStep, SubmitRequest, SubmitResponse,
+    Job, JobRef, JobState, Jobs, JobsServer, Plan, PlannedStep, RecordRequest, SubmitRequest,
+    SubmitResponse,
 };
 use contracts::placement::{PLACEMENT, RateRequest, RateResponse, Rating};
 use contracts::{ObjectRef, Status};
@@ -146,6 +148,10 @@ impl Jobs for JobsStandIn {
             plan: None,
             existed,
         })
+    }
+
+    async fn record(&self, _: &Context, _: RecordRequest) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for here"))
     }
 
     async fn cancel(&self, context: &Context, request: JobRef) -> Result<Job, Status> {

@@ -10,16 +10,17 @@ use async_trait::async_trait;
 use contracts::call::Context;
 use contracts::host::{HostClient, Level, RefreshRequest as Question, RefreshResponse as Answer};
 use contracts::inventory::{Host, Vm};
+use contracts::jobs::FoundChange;
 use contracts::records::indexes;
 use contracts::refresher::{
     ListTargetsRequest, ListTargetsResponse, Outcome, RefreshRequest, RefreshResponse, Refreshable,
 };
-use contracts::{Status, diff, digest, names};
+use contracts::{Status, digest, names};
 use futures::{StreamExt, TryStreamExt};
 use kit::records::{Decision, Stored};
 use prost::Message as _;
 
-use super::reports::{Applied, Said, Since};
+use super::reports::{Said, Since};
 use super::{Api, WRITES_AT_ONCE};
 use crate::core::report::check_count;
 use crate::core::{facts, refresh, registration};
@@ -28,8 +29,7 @@ use crate::core::{facts, refresh, registration};
 #[derive(Default)]
 struct Found {
     bytes: u64,
-    changed: Vec<Applied>,
-    facts_changed: bool,
+    changed: Vec<FoundChange>,
 }
 
 impl Found {
@@ -38,7 +38,7 @@ impl Found {
     }
 
     fn response(&self) -> RefreshResponse {
-        let changed = self.changed.len() + usize::from(self.facts_changed);
+        let changed = self.changed.len();
         let outcome = if changed == 0 {
             Outcome::Unchanged
         } else {
@@ -86,7 +86,10 @@ impl Refreshable for Api {
                 self.refresh_machines(context, &host, level, vm_id).await?
             }
         };
-        Ok(found.response())
+        let response = found.response();
+        self.record(context, &request.kind, &host, found.changed)
+            .await;
+        Ok(response)
     }
 }
 
@@ -125,17 +128,20 @@ impl Api {
         facts::check(&now).map_err(|status| refresh::blame(host, status))?;
         let write = |current: Option<&Stored<Host>>| {
             let Some(current) = current.map(|c| &c.value) else {
-                return Ok(Decision::Keep(false));
+                return Ok(Decision::Keep(None));
             };
             // A report has come first.
             if current.facts != host.facts {
-                return Ok(Decision::Keep(false));
+                return Ok(Decision::Keep(None));
             }
             let mut after = current.clone();
             after.facts = Some(now.clone());
-            Ok(Decision::Put(after, true))
+            Ok(Decision::Put(after.clone(), Some((current.clone(), after))))
         };
-        found.facts_changed = self.fleet.hosts.update(context, &host.id, write).await?;
+        let own = self.as_found(context);
+        let changed = self.fleet.hosts.update(&own, &host.id, write).await?;
+        let changed = changed.map(|(before, after)| self.change_of(&own, &before, &after));
+        found.changed.extend(changed);
         Ok(found)
     }
 
@@ -178,7 +184,7 @@ impl Api {
         host: &Host,
         records: &[Stored<Vm>],
         answer: &Answer,
-    ) -> Result<Vec<Applied>, Status> {
+    ) -> Result<Vec<FoundChange>, Status> {
         let count = answer.vms.len().max(answer.removed_vm_ids.len());
         check_count(count).map_err(|status| refresh::blame(host, status))?;
         let revisions: BTreeMap<&str, u64> = records
@@ -195,18 +201,23 @@ impl Api {
                 let since = revisions
                     .get(said.id())
                     .map_or(Since::Ever, |r| Since::Revision(*r));
-                self.apply_one(context, host, said, since)
+                let own = self.as_found(context);
+                async move {
+                    let applied = self.apply_one(&own, host, said, since).await?;
+                    let change = (applied.before, applied.after);
+                    Ok::<_, Status>(match change {
+                        (before, Some(after)) => {
+                            Some(self.change_of(&own, &before.unwrap_or_default(), &after))
+                        }
+                        (_, None) => None,
+                    })
+                }
             })
             .collect();
-        let applied: Vec<Applied> = futures::stream::iter(work)
+        let changes: Vec<Option<FoundChange>> = futures::stream::iter(work)
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect()
             .await?;
-        let changed: Vec<Applied> = applied.into_iter().filter(Applied::is_change).collect();
-        for one in &changed {
-            let changes = diff::changes(one.before.as_ref(), one.after.as_ref());
-            tracing::info!(host = host.id, ?changes, "found by a refresh");
-        }
-        Ok(changed)
+        Ok(changes.into_iter().flatten().collect())
     }
 }

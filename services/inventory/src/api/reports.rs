@@ -12,7 +12,9 @@ use futures::{StreamExt, TryStreamExt};
 use kit::records::{Decision, Stored};
 
 use super::{Api, WRITES_AT_ONCE};
-use crate::core::report::{Outcome, Sender, Verdict, check_machine, check_request, judge};
+use crate::core::report::{
+    Outcome, Sender, Verdict, check_machine, check_request, check_told_once, judge, told_twice,
+};
 use crate::core::{facts, registration};
 
 /// A machine that was deleted is not imported for this long: a report that was made before its deletion may still be on
@@ -69,10 +71,6 @@ impl Applied {
         }
     }
 
-    pub(super) fn is_change(&self) -> bool {
-        matches!(self.outcome, Outcome::Changed | Outcome::Imported)
-    }
-
     fn decided(
         decision: Decision<Vm, Outcome>,
         current: Option<&Stored<Vm>>,
@@ -97,7 +95,12 @@ pub(super) fn passable<'a>(
     host: &'a Host,
     reports: &'a [VmReport],
 ) -> impl Iterator<Item = &'a VmReport> {
-    reports.iter().filter(|report| match check_machine(report) {
+    let twice = told_twice(reports);
+    let check = move |report: &VmReport| {
+        check_told_once(report, &twice)?;
+        check_machine(report)
+    };
+    reports.iter().filter(move |report| match check(report) {
         Ok(()) => true,
         Err(status) => {
             tracing::warn!(host = host.id, vm = names::shorten(&report.vm_id), %status,

@@ -167,7 +167,7 @@ pub fn updated(
 fn read_state(state: i32) -> Result<VmState, Status> {
     VmState::try_from(state)
         .ok()
-        .filter(|state| *state != VmState::Unspecified)
+        .filter(|state| !matches!(state, VmState::Unspecified | VmState::HostNotResponding))
         .ok_or_else(|| {
             Status::invalid("state", format!("{state} is not a state of a machine."))
                 .action("Update the caller or inventory so that both are of one release.")

@@ -3,6 +3,8 @@
 //! The host's word on a machine wins, except where a job that may still act is making or deleting it: then the state
 //! stays until the job says otherwise.
 
+use std::collections::BTreeSet;
+
 use contracts::host::{VmReport, VmState};
 use contracts::inventory::{Host, ReportRequest, Vm, vm::Origin};
 use contracts::{Status, limits, names};
@@ -20,6 +22,9 @@ const IMPORTED_OWNER: &str = "system";
 
 /// Processors of a machine that was made by other hands.
 const FOREIGN_VCPUS_MAX: u32 = 4_096;
+
+/// The last millisecond of the year 9999, after which calendars end.
+const LAST_MS: i64 = 253_402_300_799_999;
 
 const MISSING_REASON: &str = "its host does not have it any more";
 
@@ -72,6 +77,27 @@ pub fn judge(host: &Host, request: &ReportRequest) -> Result<Verdict, Status> {
     })
 }
 
+/// States that no host reports.
+fn is_only_ours(state: VmState) -> bool {
+    matches!(
+        state,
+        VmState::Unspecified | VmState::Missing | VmState::HostNotResponding
+    )
+}
+
+/// Ids that a report has more than once: nobody knows which of them is true.
+pub fn told_twice(reports: &[VmReport]) -> BTreeSet<String> {
+    let mut once = BTreeSet::new();
+    let ids = reports.iter().map(|report| report.vm_id.as_str());
+    let twice = ids.filter(|id| !once.insert(*id));
+    twice.map(str::to_owned).collect()
+}
+
+pub fn check_told_once(report: &VmReport, told_twice: &BTreeSet<String>) -> Result<(), Status> {
+    let is_told_once = !told_twice.contains(&report.vm_id);
+    check_that(is_told_once, "vms.vm_id", "there twice")
+}
+
 /// Why a machine of a report is passed over; the rest of the report counts all the same.
 pub fn check_machine(report: &VmReport) -> Result<(), Status> {
     names::check_id("vms.vm_id", &report.vm_id)?;
@@ -84,10 +110,10 @@ pub fn check_machine(report: &VmReport) -> Result<(), Status> {
     }
     let reason = &report.state_reason;
     check_text("vms.state_reason", reason, limits::DESCRIPTION_CHARS_MAX)?;
-    let known = VmState::try_from(report.state)
-        .is_ok_and(|s| !matches!(s, VmState::Unspecified | VmState::Missing));
+    let known = VmState::try_from(report.state).is_ok_and(|state| !is_only_ours(state));
     check_that(known, "vms.state", report.state)?;
-    check_that(report.started_ms >= 0, "vms.started_ms", report.started_ms)?;
+    let is_a_time = (0..=LAST_MS).contains(&report.started_ms);
+    check_that(is_a_time, "vms.started_ms", report.started_ms)?;
     let hardware = report.hardware.clone().unwrap_or_default();
     check_that(
         hardware.vcpus <= FOREIGN_VCPUS_MAX,

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use contracts::call::Context;
+use contracts::common::Empty;
 use contracts::inventory::host::Approval;
 use contracts::inventory::{CreateJoinTokenRequest, Host, JoinToken, RegisterRequest};
 use contracts::jobs::{
-    JOBS, Job, JobRef, JobState, Jobs, JobsServer, SubmitRequest, SubmitResponse, job_params::Kind,
+    JOBS, Job, JobRef, JobState, Jobs, JobsServer, RecordRequest, SubmitRequest, SubmitResponse,
+    job_params::Kind,
 };
 use contracts::{Code, Status};
 use kit::rpc::{Gate, Server, serve};
@@ -45,6 +47,10 @@ impl Jobs for Submitted {
 
     async fn restart(&self, _: &Context, _: JobRef) -> Result<Job, Status> {
         Ok(Job::default())
+    }
+
+    async fn record(&self, _: &Context, _: RecordRequest) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for here"))
     }
 }
 

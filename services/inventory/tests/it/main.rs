@@ -7,11 +7,13 @@
     clippy::indexing_slicing
 )]
 
+mod found;
 mod groups;
 mod harness;
 mod hosts;
 mod joining;
 mod locks;
 mod machines;
+mod nonsense;
 mod refresh;
 mod reports;

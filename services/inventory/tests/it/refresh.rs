@@ -21,10 +21,10 @@ use crate::harness::{Fleet, code, context, registration, report, seen};
 
 /// What a played host has, and what it was asked.
 #[derive(Default)]
-struct Played {
+pub(crate) struct Played {
     generation: u64,
-    facts: HostFacts,
-    machines: Vec<VmReport>,
+    pub(crate) facts: HostFacts,
+    pub(crate) machines: Vec<VmReport>,
     reports_waiting: bool,
     questions: Vec<Question>,
     /// Said instead of what differs.
@@ -32,10 +32,10 @@ struct Played {
 }
 
 #[derive(Clone)]
-struct PlayedHost(Arc<Mutex<Played>>);
+pub(crate) struct PlayedHost(Arc<Mutex<Played>>);
 
 impl PlayedHost {
-    async fn start(fleet: &Fleet, id: &str, machines: Vec<VmReport>) -> (Self, Server) {
+    pub(crate) async fn start(fleet: &Fleet, id: &str, machines: Vec<VmReport>) -> (Self, Server) {
         let played = Played {
             generation: 1,
             machines: machines.clone(),
@@ -49,7 +49,7 @@ impl PlayedHost {
         (host, serving.unwrap())
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Played) -> T) -> T {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Played) -> T) -> T {
         act(&mut self.0.lock().unwrap())
     }
 
@@ -82,7 +82,7 @@ impl Serve for PlayedHost {
     }
 }
 
-struct NoRecords;
+pub(crate) struct NoRecords;
 
 #[async_trait]
 impl Gate for NoRecords {
@@ -91,7 +91,7 @@ impl Gate for NoRecords {
     }
 }
 
-fn client(fleet: &Fleet) -> RefreshableClient {
+pub(crate) fn client(fleet: &Fleet) -> RefreshableClient {
     RefreshableClient::new(Caller::new(Arc::clone(&fleet.bus)), "inventory")
 }
 
@@ -105,7 +105,7 @@ async fn refresh(fleet: &Fleet, kind: &str, vm_id: &str) -> Result<RefreshRespon
 }
 
 /// The outcome and how many objects changed.
-async fn outcome(fleet: &Fleet, kind: &str) -> (Outcome, u32) {
+pub(crate) async fn outcome(fleet: &Fleet, kind: &str) -> (Outcome, u32) {
     let answer = refresh(fleet, kind, "").await.unwrap();
     (answer.outcome(), answer.changed)
 }

@@ -62,6 +62,7 @@ fn in_words(state: VmState) -> &'static str {
         VmState::Crashed => "has crashed",
         VmState::Deleting => "is being deleted",
         VmState::Missing => "is missing on its host",
+        VmState::HostNotResponding => "is on a host that does not respond",
     }
 }
 
@@ -84,6 +85,7 @@ fn advice(action: Action, state: VmState) -> &'static str {
         (S::Missing, _) => "Look at the host for the machine, or delete it here.",
         (S::Creating | S::Unspecified, _) => "Wait until it is created, or delete it.",
         (S::Deleting, _) => "Wait until it is deleted, or delete it again.",
+        (S::HostNotResponding, _) => "Bring its host back, then try again.",
         (S::Starting | S::Stopping | S::Saving, _) => "Wait a moment and look again.",
         (_, Action::Delete { .. }) => "Shut it down or turn it off first, or delete it with force.",
         (S::Running, Action::Start) => "Nothing is to be done: it runs.",

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::core::machine::{self, Task};
 use crate::fleet::Fleet;
+use crate::kinds;
 use crate::probe::Probe;
 use seats::Seats;
 
@@ -167,11 +168,12 @@ impl Engine {
         Ok(self.records.get(id)?.map(|stored| stored.value))
     }
 
-    /// Every job that ever wanted an object, as far as history goes.
+    /// Every job that ever wanted an object for itself, as far as history goes.
     pub(crate) fn jobs_of(&self, object: &ObjectRef) -> Result<Vec<Job>, Status> {
         let key = format!("{}/{}", object.kind, object.id);
         let found = self.records.find(indexes::TARGET, &key)?;
-        Ok(found.into_iter().map(|s| s.value).collect())
+        let jobs = found.into_iter().map(|s| s.value);
+        Ok(jobs.filter(|job| kinds::takes_object(&job.kind)).collect())
     }
 
     /// Cancels what a job is doing here, if it is.

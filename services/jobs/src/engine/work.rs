@@ -49,6 +49,7 @@ impl Effect {
         Self {
             message: done.message,
             ratings: done.ratings,
+            changes: (!done.changes.is_empty()).then_some(done.changes),
             state: Some(state),
             ..Self::default()
         }

@@ -8,6 +8,8 @@ mod host_add;
 mod host_move;
 mod host_remove;
 mod machine;
+mod refresh;
+mod refresher_set;
 pub(crate) mod table;
 mod vm_create;
 mod vm_delete;
@@ -28,7 +30,7 @@ use prost::Message;
 use crate::fleet::Fleet;
 use table::{Kind, Table};
 
-static ALL: [&dyn Kind; 16] = [
+static ALL: [&dyn Kind; 18] = [
     &vm_create::KIND,
     &vm_delete::KIND,
     &vm_start::KIND,
@@ -45,6 +47,8 @@ static ALL: [&dyn Kind; 16] = [
     &group_create::KIND,
     &group_update::KIND,
     &group_delete::KIND,
+    &refresh::KIND,
+    &refresher_set::KIND,
 ];
 
 /// The kind of a job that is there.
@@ -55,6 +59,14 @@ pub(crate) fn named(name: &str) -> Result<&'static dyn Kind, Status> {
             Status::internal(format!("This release knows no jobs of kind {name}."))
                 .action("Run the release that the job was begun with, then restart the job.")
         })
+}
+
+/// Kind of the jobs that are only the record of a change that somebody found.
+pub(crate) const FOUND: &str = "found";
+
+/// Whether jobs of a kind take the object that they are about. One of a kind that this release does not know may.
+pub(crate) fn takes_object(name: &str) -> bool {
+    name != FOUND && named(name).map_or(true, |kind| kind.takes_object())
 }
 
 /// A request as a kind and the state that its steps begin with. Refuses what is wrong in itself.
@@ -94,6 +106,8 @@ pub(crate) fn read(
         Params::GroupCreate(p) => draft(&group_create::KIND, &group_create::read(p, world)?),
         Params::GroupUpdate(p) => draft(&group_update::KIND, &group_update::read(p)?),
         Params::GroupDelete(p) => draft(&group_delete::KIND, &group_delete::read(p)?),
+        Params::Refresh(p) => draft(&refresh::KIND, &refresh::read(p)?),
+        Params::RefresherSet(p) => draft(&refresher_set::KIND, &refresher_set::read(p)?),
     })
 }
 

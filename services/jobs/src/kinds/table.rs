@@ -50,6 +50,8 @@ pub(crate) enum Object {
     Existing,
     /// The job makes it, under an id of its own: nobody else can want it.
     New,
+    /// The job does not change it, so it waits for nobody and nobody for it.
+    Untouched,
 }
 
 /// When a job looks at the fleet.
@@ -95,6 +97,8 @@ pub(crate) enum Way {
 #[async_trait]
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
+    /// Whether a job of the kind keeps others from its object.
+    fn takes_object(&self) -> bool;
     fn target(&self, state: &[u8]) -> Result<Target, Status>;
     fn look(&self, fleet: &Fleet, moment: Moment, state: &[u8]) -> Result<Vec<u8>, Status>;
     async fn plan(&self, calls: &Calls, state: &[u8]) -> Result<(Vec<u8>, Plan), Status>;
@@ -136,6 +140,10 @@ impl<S: Message + Default + 'static> Kind for Table<S> {
         self.name
     }
 
+    fn takes_object(&self) -> bool {
+        self.object != Object::Untouched
+    }
+
     fn target(&self, state: &[u8]) -> Result<Target, Status> {
         Ok((self.target)(&read(self.name, state)?))
     }
@@ -156,7 +164,8 @@ impl<S: Message + Default + 'static> Kind for Table<S> {
         let state: S = read(self.name, state)?;
         let take = (self.object == Object::Existing).then_some(TAKE);
         let own = self.steps.iter().filter(|step| (step.needed)(&state));
-        let names = take.into_iter().chain(own.map(|s| s.name)).chain([RELEASE]);
+        let release = (self.object != Object::Untouched).then_some(RELEASE);
+        let names = take.into_iter().chain(own.map(|s| s.name)).chain(release);
         Ok(names
             .map(|name| JobStep {
                 name: name.to_owned(),

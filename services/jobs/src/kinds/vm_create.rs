@@ -266,6 +266,7 @@ async fn place(hands: &Hands, state: &mut State) -> Result<Done, Status> {
     Ok(Done {
         message,
         ratings: placed.ratings,
+        ..Done::default()
     })
 }
 

@@ -5,10 +5,11 @@ use contracts::host::VmState;
 use contracts::inventory::host;
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
-    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostTarget, VmCreate, VmTarget,
-    VmUpdate,
+    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostTarget, Refresh, RefresherSet,
+    VmCreate, VmTarget, VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
+use contracts::refresher::Interval;
 
 use crate::fleet::{Fleet, hardware};
 
@@ -32,7 +33,7 @@ const POWER: Case = Case {
     irrevocable: None,
 };
 
-pub(crate) const CASES: [Case; 16] = [
+pub(crate) const CASES: [Case; 18] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -137,9 +138,28 @@ pub(crate) const CASES: [Case; 16] = [
         irrevocable: Some("delete"),
         ..POWER
     },
+    Case {
+        kind: "refresh",
+        steps: &["refresh"],
+        undoable: &[],
+        closing: &[],
+        ..POWER
+    },
+    Case {
+        kind: "refresher_set",
+        steps: &["set"],
+        undoable: &["set"],
+        closing: &[],
+        ..POWER
+    },
 ];
 
 impl Case {
+    /// Whether a job of the kind leaves everything that is looked at here as it was.
+    pub(crate) fn is_traceless(&self) -> bool {
+        matches!(self.kind, "vm_reset" | "refresh")
+    }
+
     /// Steps where a failure leads back.
     pub(crate) fn before_closing(&self) -> impl Iterator<Item = &'static str> {
         let beyond = self
@@ -224,6 +244,20 @@ impl Case {
                 ..GroupUpdate::default()
             }),
             "group_delete" => Kind::GroupDelete(GroupTarget { group_id }),
+            "refresh" => Kind::Refresh(Refresh {
+                object_kind: "vm".to_owned(),
+                object_id: fleet.put_vm(name, VmState::Running).await,
+                kinds: Vec::new(),
+            }),
+            "refresher_set" => Kind::RefresherSet(RefresherSet {
+                kind: "host".to_owned(),
+                server_id: host_id,
+                interval: Some(Interval {
+                    secs: 600,
+                    off: false,
+                }),
+                ..RefresherSet::default()
+            }),
             other => panic!("no case for {other}"),
         }
     }

@@ -210,18 +210,21 @@ impl Fleet {
         Instance { stop, task }
     }
 
-    /// Waits until some instance knows a number of targets of a kind.
+    /// Waits until every instance knows a number of targets of a kind: whichever answers, many times in a row.
     pub(crate) async fn until_known(&self, kind: &str, targets: u32) {
         eventually("the targets to be known", async || {
-            let kinds = self
-                .client
-                .list_kinds(&context(), &ListKindsRequest {})
-                .await;
-            let kinds = kinds.ok()?.kinds;
-            let found = kinds
-                .iter()
-                .find(|k| k.kind.as_ref().unwrap().name == kind)?;
-            (found.targets == targets).then_some(())
+            for _ in 0..16 {
+                let kinds = self
+                    .client
+                    .list_kinds(&context(), &ListKindsRequest {})
+                    .await;
+                let kinds = kinds.ok()?.kinds;
+                let found = kinds
+                    .iter()
+                    .find(|k| k.kind.as_ref().unwrap().name == kind)?;
+                (found.targets == targets).then_some(())?;
+            }
+            Some(())
         })
         .await
         .unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use contracts::rest::{Disk, GuestFacts, NetworkCard, Vm};
 
+use crate::commands::refresher;
 use crate::output::detail::Detail;
 use crate::output::{Column, Output, human};
 
@@ -26,6 +27,10 @@ const CARDS: [Column<NetworkCard>; 3] = [
 ];
 
 pub(super) fn describe(vm: &Vm, output: &Output) -> String {
+    describe_made(vm, output) + &refresher::table(&vm.refreshed, output)
+}
+
+fn describe_made(vm: &Vm, output: &Output) -> String {
     let mut text = summary(vm, output);
     if let Some(guest) = &vm.guest {
         text += &format!("\n{}", describe_guest(guest));

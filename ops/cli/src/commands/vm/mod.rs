@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Resume(PowerArgs),
     /// Save machines to disk, to go on later
     Save(PowerArgs),
+    /// Look at machines afresh, now
+    Refresh(PowerArgs),
     /// Change a machine's owner, description or tags
     Edit(EditArgs),
     /// Delete machines with their disks
@@ -159,6 +161,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Pause(args) => power(session, "pause", args).await,
         Command::Resume(args) => power(session, "resume", args).await,
         Command::Save(args) => power(session, "save", args).await,
+        Command::Refresh(args) => power(session, "refresh", args).await,
         Command::Edit(args) => edit(session, args).await,
         Command::Delete(args) => delete(session, args).await,
         Command::Screenshot(args) => screenshot::run(session, args).await,
@@ -198,7 +201,7 @@ fn tone(state: VmState) -> Tone {
         | VmState::Stopping
         | VmState::Deleting
         | VmState::Paused => Tone::Busy,
-        VmState::Crashed | VmState::Missing => Tone::Bad,
+        VmState::Crashed | VmState::Missing | VmState::HostNotResponding => Tone::Bad,
         VmState::Stopped | VmState::Saved | VmState::Unknown => Tone::Faint,
     }
 }

@@ -10,11 +10,13 @@ mod create;
 mod datastore;
 mod definition;
 mod definition_check;
+mod finder;
 mod folder;
 pub mod foreign;
 mod guest_agent;
 mod image;
 mod image_file;
+mod inotify;
 mod launch;
 mod machine;
 mod migration;
@@ -42,13 +44,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
-    CreateVmRequest, HostFacts, ImageInfo, ReadLogRequest, ReadLogResponse, VmReport,
+    CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse, VmReport,
 };
+use futures::StreamExt as _;
 use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
+use tokio::task::JoinSet;
 
 use self::confinement::Confinement;
 use self::datastore::Datastore;
+use self::finder::Finder;
 use self::folder::Folder;
 use self::image::Images;
 use self::machine::Live;
@@ -101,6 +106,9 @@ struct Environment {
 pub struct Qemu {
     environment: Arc<Environment>,
     registry: Arc<Registry>,
+    finder: Arc<Finder>,
+    /// Ends with this.
+    _watching: JoinSet<()>,
     host: HostReader,
     screens: AtomicU64,
 }
@@ -111,12 +119,20 @@ impl Qemu {
         let environment = Arc::new(open::environment(settings).await?);
         let registry = Arc::new(Registry::new(environment.clone()));
         open::adopt_all(&registry, &environment).await;
+        let finder = Arc::new(Finder::new(registry.clone(), environment.clone()));
+        let mut watching = JoinSet::new();
+        watching.spawn(inotify::watch(
+            finder.clone(),
+            environment.datastores.clone(),
+        ));
         let host = HostReader::default();
         // The first look at the CPU is the start of the first sample.
         host.read();
         Ok(Self {
             environment,
             registry,
+            finder,
+            _watching: watching,
             host,
             screens: AtomicU64::new(0),
         })
@@ -158,6 +174,26 @@ impl Hypervisor for Qemu {
 
     async fn machines(&self) -> Vec<VmReport> {
         self.registry.reports()
+    }
+
+    /// Machines say what they do by themselves; what comes and goes in the datastores, and guests, are looked at.
+    async fn look(&self, level: Level, vm_id: &str) {
+        if matches!(level, Level::Light | Level::Heavy) {
+            self.finder.look().await;
+        }
+        if level == Level::Heavy {
+            let mut machines = self.registry.reports();
+            machines.retain(|machine| vm_id.is_empty() || machine.vm_id == vm_id);
+            let asking = futures::stream::iter(machines).for_each_concurrent(
+                limits::GUESTS_AT_A_TIME,
+                |machine| async move {
+                    // One that is gone by now has nothing to say.
+                    let _ = self.machine(&machine.vm_id).await;
+                },
+            );
+            // Of those that have not answered by then what was known before is told.
+            let _ = tokio::time::timeout(limits::LOOK_TIMEOUT, asking).await;
+        }
     }
 
     async fn check_image(&self, image: &str) -> Result<ImageInfo, Status> {

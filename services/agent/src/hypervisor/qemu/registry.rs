@@ -1,6 +1,8 @@
 //! Which machines there are. One entry for an id, whatever is going on with it, so that nothing is made or deleted
 //! twice at once.
 
+mod found;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +18,8 @@ use super::worker::{self, Handle, Message};
 use super::{Environment, create};
 use crate::hypervisor::Change;
 use crate::{limits, meter};
+
+pub(super) use found::Word;
 
 enum Entry {
     Making(Making),

@@ -3,6 +3,7 @@
 mod hosts;
 mod inventory;
 mod placement;
+mod refresher;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use contracts::inventory::{Host, HostGroup, INVENTORY, InventoryServer, Vm, host
 use contracts::names::ROOT_GROUP_ID;
 use contracts::placement::{PLACEMENT, PlacementServer};
 use contracts::records::Record;
+use contracts::refresher::{REFRESHER, RefresherServer};
 use kit::bus::Bus;
 use kit::bus::nats::NatsBus;
 use kit::records::{Decision, Mirror, Records, Store};
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use hosts::FakeHost;
 pub(crate) use inventory::FakeInventory;
 pub(crate) use placement::FakePlacement;
+pub(crate) use refresher::FakeRefresher;
 
 pub(crate) const MEMORY_BYTES: u64 = 64 << 30;
 
@@ -35,6 +38,7 @@ pub(crate) struct Fleet {
     /// By id: "h1", "h2".
     pub(crate) machines: Vec<Arc<FakeHost>>,
     pub(crate) placement: Arc<FakePlacement>,
+    pub(crate) refresher: Arc<FakeRefresher>,
     _servers: Vec<Server>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
@@ -67,6 +71,7 @@ impl Fleet {
             hosts: hosts.clone(),
             groups: groups.clone(),
         });
+        let refresher = Arc::new(FakeRefresher::default());
         let machines = vec![FakeHost::new("h1"), FakeHost::new("h2")];
         let mut servers = vec![
             serve(
@@ -82,6 +87,14 @@ impl Fleet {
                 Arc::clone(&store) as _,
                 PLACEMENT.subject,
                 Arc::new(PlacementServer(Arc::clone(&placement))),
+            )
+            .await
+            .unwrap(),
+            serve(
+                &bus,
+                Arc::clone(&store) as _,
+                REFRESHER.subject,
+                Arc::new(RefresherServer(Arc::clone(&refresher))),
             )
             .await
             .unwrap(),
@@ -105,6 +118,7 @@ impl Fleet {
             groups,
             machines,
             placement,
+            refresher,
             _servers: servers,
             stop,
             _folder: folder,
@@ -207,6 +221,7 @@ impl Fleet {
             lines.extend(here.map(|vm| format!("machine on {} {vm:?}", host.id)));
         }
         lines.extend(self.placement.claims_of(name));
+        lines.extend(self.refresher.intervals_of(name));
         lines
     }
 }
