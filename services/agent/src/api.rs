@@ -1,8 +1,8 @@
 //! What the agent answers: the host contract.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,8 +13,11 @@ use contracts::host::{
     ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse, ScreenshotResponse,
     VmOperation, VmRef, VmReport,
 };
-use contracts::{Status, digest, names};
+use contracts::subjects::buckets;
+use contracts::{Code, ObjectRef, Status, digest, names};
+use prost::Message;
 
+use crate::core::fences::Fences;
 use crate::hypervisor::{Action, Hypervisor};
 use crate::limits;
 use crate::operations::Operations;
@@ -25,6 +28,7 @@ pub(crate) struct Api {
     generation: u64,
     /// Changes that inventory has not acknowledged.
     untold: Arc<AtomicUsize>,
+    fences: Arc<Mutex<Fences>>,
 }
 
 impl Api {
@@ -39,7 +43,30 @@ impl Api {
             operations,
             generation,
             untold,
+            fences: Arc::default(),
         }
+    }
+
+    /// Does what a job wants of a machine once, and not when a later word about the machine was heard.
+    async fn once<A, W>(
+        &self,
+        context: &Context,
+        method: &str,
+        (operation_id, vm_id): (&str, &str),
+        work: W,
+    ) -> Result<A, Status>
+    where
+        A: Message + Default,
+        W: Future<Output = Result<A, Status>> + Send + 'static,
+    {
+        let fence = Fence::of(context, vm_id, &self.fences);
+        fence.pass()?;
+        // Again when it is its turn. Not stored: the same operation may have been asked for with a later word.
+        let work = async move {
+            fence.pass()?;
+            work.await
+        };
+        self.operations.once(method, operation_id, work).await
     }
 
     async fn act(
@@ -51,10 +78,10 @@ impl Api {
     ) -> Result<VmReport, Status> {
         names::check_id("vm_id", &request.vm_id)?;
         let (hypervisor, limit) = (self.hypervisor.clone(), time_for_work(context));
-        let work = async move { hypervisor.act(&request.vm_id, action, limit).await };
-        self.operations
-            .once(method, &request.operation_id, work)
-            .await
+        let vm_id = request.vm_id.clone();
+        let work = async move { hypervisor.act(&vm_id, action, limit).await };
+        let what = (request.operation_id.as_str(), request.vm_id.as_str());
+        self.once(context, method, what, work).await
     }
 
     async fn ask<T>(
@@ -64,6 +91,42 @@ impl Api {
     ) -> Result<T, Status> {
         names::check_id("vm_id", vm_id)?;
         question.await
+    }
+}
+
+/// Who has heard a later word about a machine does not do what an earlier one wanted.
+struct Fence {
+    vm_id: String,
+    /// Of the log of jobs; 0: no job asks, or one of a release that does not say.
+    revision: u64,
+    fences: Arc<Mutex<Fences>>,
+}
+
+impl Fence {
+    fn of(context: &Context, vm_id: &str, fences: &Arc<Mutex<Fences>>) -> Self {
+        let revision = match context.job_id.as_str() {
+            "" => 0,
+            _ => context.seen_of(buckets::JOB),
+        };
+        Self {
+            vm_id: vm_id.to_owned(),
+            revision,
+            fences: Arc::clone(fences),
+        }
+    }
+
+    fn pass(&self) -> Result<(), Status> {
+        let mut fences = self.fences.lock().unwrap_or_else(PoisonError::into_inner);
+        let passes =
+            self.revision == 0 || fences.pass(&self.vm_id, self.revision, limits::FENCES_MAX);
+        if passes {
+            return Ok(());
+        }
+        let message =
+            "The command comes late: its job has gone on without it, and it is not done any more.";
+        Err(Status::new(Code::Aborted, message)
+            .about(ObjectRef::new("vm", &self.vm_id, ""))
+            .action("Look at the job."))
     }
 }
 
@@ -129,18 +192,23 @@ impl Host for Api {
         self.hypervisor.check_image(&request.image).await
     }
 
-    async fn create_vm(&self, _: &Context, request: CreateVmRequest) -> Result<VmReport, Status> {
-        let (hypervisor, operation_id) = (self.hypervisor.clone(), request.operation_id.clone());
+    async fn create_vm(
+        &self,
+        context: &Context,
+        request: CreateVmRequest,
+    ) -> Result<VmReport, Status> {
+        let hypervisor = self.hypervisor.clone();
+        let (operation_id, vm_id) = (request.operation_id.clone(), request.vm_id.clone());
         let work = async move { hypervisor.create(request).await };
-        self.operations.once("CreateVm", &operation_id, work).await
+        self.once(context, "CreateVm", (&operation_id, &vm_id), work)
+            .await
     }
 
-    async fn delete_vm(&self, _: &Context, request: VmOperation) -> Result<Empty, Status> {
-        let hypervisor = self.hypervisor.clone();
-        let work = async move { hypervisor.delete(&request.vm_id).await.map(|()| Empty {}) };
-        self.operations
-            .once("DeleteVm", &request.operation_id, work)
-            .await
+    async fn delete_vm(&self, context: &Context, request: VmOperation) -> Result<Empty, Status> {
+        let (hypervisor, vm_id) = (self.hypervisor.clone(), request.vm_id.clone());
+        let work = async move { hypervisor.delete(&vm_id).await.map(|()| Empty {}) };
+        let what = (request.operation_id.as_str(), request.vm_id.as_str());
+        self.once(context, "DeleteVm", what, work).await
     }
 
     async fn start_vm(&self, context: &Context, request: VmOperation) -> Result<VmReport, Status> {
@@ -181,7 +249,9 @@ impl Host for Api {
         self.act(context, "SaveVm", request, Action::Save).await
     }
 
-    async fn get_vm(&self, _: &Context, request: VmRef) -> Result<VmReport, Status> {
+    /// A job that looks before it undoes something goes by what it sees: nothing earlier may change it afterwards.
+    async fn get_vm(&self, context: &Context, request: VmRef) -> Result<VmReport, Status> {
+        Fence::of(context, &request.vm_id, &self.fences).pass()?;
         self.ask(&request.vm_id, self.hypervisor.machine(&request.vm_id))
             .await
     }

@@ -134,6 +134,9 @@ pub(crate) const OPERATIONS_MAX: u64 = 50_000;
 /// Commands that are carried out at a time; each may be a copy of an image or a wait for a guest. The next ones wait.
 pub(crate) const OPERATIONS_AT_A_TIME: usize = 64;
 
+/// Machines of which it is known how late a command may be; the oldest are forgotten. More than a host ever has.
+pub(crate) const FENCES_MAX: usize = 10_000;
+
 /// Length of an operation's id.
 pub(crate) const OPERATION_ID_CHARS_MAX: usize = 200;
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use contracts::call::{Call, Context};
 use contracts::host::{HostClient, VmOperation, VmRef, VmReport};
 use contracts::inventory::{ApplyVmReportRequest, InventoryClient};
-use contracts::jobs::Progress;
+use contracts::jobs::{Job, Progress};
 use contracts::limits::CALL_TIMEOUT;
 use contracts::placement::{PlacementClient, Rating};
+use contracts::records::Record;
 use contracts::refresher::RefresherClient;
 use contracts::{Code, ObjectRef, PropertyChange, Status, subjects};
 use kit::bus::{Bus, Message};
@@ -89,6 +90,8 @@ pub(crate) struct Hands {
     pub(crate) job_id: String,
     /// Under which a host stores what it did.
     pub(crate) operation: String,
+    /// The revision of the job's record with which this try of the step was begun.
+    pub(crate) begun_at: u64,
     pub(crate) percent: u32,
     pub(crate) guest_patience: Duration,
 }
@@ -132,10 +135,17 @@ impl Hands {
         }
     }
 
-    /// A host's work takes as long as its method allows.
+    /// A host's work takes as long as its method allows. It is asked as of the record's revision: a host that has heard of a
+    /// later one does not do what comes late.
     fn host_context(&self) -> Context {
-        let mut context = self.context.clone();
-        context.timeout = None;
+        let mut context = Context::new(&self.context.principal);
+        context.job_id.clone_from(&self.context.job_id);
+        context
+            .idempotency_key
+            .clone_from(&self.context.idempotency_key);
+        context.trace_parent.clone_from(&self.context.trace_parent);
+        context.saw_all(&self.context.seen());
+        context.saw(Job::BUCKET, self.begun_at);
         context
     }
 

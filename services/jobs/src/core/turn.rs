@@ -1,6 +1,7 @@
 //! Whose turn it is among the jobs that want one object: in order of creation.
 
 use contracts::jobs::{Job, JobState};
+use contracts::{Code, Status};
 
 /// The job that comes right before this one for the same object, if one does that has not ended.
 pub(crate) fn ahead<'a>(job: &Job, others: &'a [Job]) -> Option<&'a Job> {
@@ -52,6 +53,16 @@ pub(crate) fn waiting_message(job: &Job, holder_id: &str, holder: Option<&Job>) 
             holder.kind
         ),
         None => format!("Waits for job {holder_id} to end with {object}."),
+    }
+}
+
+/// What a job says that was to be refused rather than to wait.
+pub(crate) fn busy(job: &Job, message: String) -> Status {
+    let status = Status::new(Code::FailedPrecondition, message)
+        .action("Wait until that job has ended, or let this one wait for it.");
+    match &job.target {
+        Some(object) => status.about(object.clone()),
+        None => status,
     }
 }
 

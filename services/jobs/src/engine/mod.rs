@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use contracts::call::{Call, Context};
 use contracts::jobs::Job;
-use contracts::records::indexes;
+use contracts::records::{Record, indexes};
 use contracts::{ObjectRef, Status};
 use kit::bus::Bus;
 use kit::records::{Decision, Records};
@@ -116,13 +116,14 @@ impl Engine {
     }
 
     /// Writes a job's record if the runner of this epoch still has the job and `expected` is still to be done; the change
-    /// may have been written already when its acknowledgement was lost. Tries until the log answers.
+    /// may have been written already when its acknowledgement was lost. Tries until the log answers; answers with the
+    /// record and its revision.
     async fn write(
         &self,
         job: &Job,
         expected: Task,
         mut change: impl FnMut(&mut Job) + Send,
-    ) -> Result<Job, Leave> {
+    ) -> Result<(Job, u64), Leave> {
         loop {
             let context = write_context(&job.owner, &job.id);
             let written = self
@@ -143,7 +144,7 @@ impl Engine {
                 })
                 .await;
             match written {
-                Ok(Some(job)) => return Ok(job),
+                Ok(Some(job)) => return Ok((job, context.seen_of(Job::BUCKET))),
                 Ok(None) => return Err(Leave::Lost),
                 Err(error) => self.wait_for_log(&job.id, &error).await?,
             }

@@ -1,11 +1,13 @@
 //! One job from here to its end, or to where it must be left.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use contracts::Status;
 use contracts::call::Context;
 use contracts::jobs::{Job, JobState};
-use contracts::{Code, Status};
+use contracts::records::Record;
 use kit::bus::Delivery;
 use kit::records::Decision;
 use kit::telemetry;
@@ -47,7 +49,12 @@ pub(super) async fn run(engine: &Arc<Engine>, delivery: Box<dyn Delivery>) {
         .wait_for(revision_of(delivery.entry()), VIEW_PATIENCE)
         .await;
     let left = match engine.take(&job_id).await {
-        Ok(Some((job, kind, rules))) => {
+        Ok(Some(Taken {
+            job,
+            kind,
+            rules,
+            revision,
+        })) => {
             let span = meter::job_span(&job);
             meter::note_start(&job);
             let run = Run {
@@ -56,6 +63,7 @@ pub(super) async fn run(engine: &Arc<Engine>, delivery: Box<dyn Delivery>) {
                 kind,
                 rules,
                 context: calls_context(&job),
+                written: AtomicU64::new(revision),
             };
             run.to_the_end(job).instrument(span).await
         }
@@ -85,12 +93,18 @@ async fn keep_lease(delivery: Arc<dyn Delivery>, interval: Duration) {
     }
 }
 
+/// A job that has a runner.
+struct Taken {
+    job: Job,
+    kind: &'static dyn Kind,
+    rules: Vec<Rule>,
+    /// Of the job's record.
+    revision: u64,
+}
+
 impl Engine {
     /// Takes a job that has something to be done, with the rules of its steps.
-    async fn take(
-        &self,
-        job_id: &str,
-    ) -> Result<Option<(Job, &'static dyn Kind, Vec<Rule>)>, Leave> {
+    async fn take(&self, job_id: &str) -> Result<Option<Taken>, Leave> {
         loop {
             let owner = self
                 .job(job_id)
@@ -126,7 +140,13 @@ impl Engine {
             match taken.await {
                 Ok(taken) => {
                     given_up.iter().for_each(meter::note_end);
-                    return Ok(taken);
+                    let revision = context.seen_of(Job::BUCKET);
+                    return Ok(taken.map(|(job, kind, rules)| Taken {
+                        job,
+                        kind,
+                        rules,
+                        revision,
+                    }));
                 }
                 Err(error) => self.wait_for_log(job_id, &error).await?,
             }
@@ -165,6 +185,8 @@ pub(super) struct Run<'a> {
     pub(super) rules: Vec<Rule>,
     /// In which the steps make their calls.
     pub(super) context: Context,
+    /// Revision of the job's record as it was last written.
+    written: AtomicU64,
 }
 
 impl Run<'_> {
@@ -309,7 +331,7 @@ impl Run<'_> {
         let message = turn::waiting_message(job, holder_id, holder.as_ref());
         if job.refuse_if_busy {
             return self
-                .fail(job, index, Way::Forward, busy(job, message))
+                .fail(job, index, Way::Forward, turn::busy(job, message))
                 .await;
         }
         self.write(job, index, Way::Forward, |job, _, _| {
@@ -331,7 +353,7 @@ impl Run<'_> {
             Way::Back => Task::Undo(index),
         };
         let now_ms = self.engine.world.now_ms();
-        let written = self
+        let (written, revision) = self
             .engine
             .write(job, expected, |job| {
                 change(job, &self.rules, now_ms);
@@ -339,8 +361,14 @@ impl Run<'_> {
                 job.seen = self.context.seen();
             })
             .await?;
+        self.written.store(revision, Ordering::Relaxed);
         self.pass(&written, index, At::AfterWrite).await?;
         Ok(written)
+    }
+
+    /// The revision of the job's record with which the present step was begun, or the try of it.
+    pub(super) fn begun_at(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Lets a test look on, or end the runner here.
@@ -367,13 +395,4 @@ fn attempts(job: &Job, index: usize, way: Way) -> u32 {
         Way::Forward => step.attempts,
         Way::Back => step.undo_attempts,
     })
-}
-
-fn busy(job: &Job, message: String) -> Status {
-    let status = Status::new(Code::FailedPrecondition, message)
-        .action("Wait until that job has ended, or let this one wait for it.");
-    match &job.target {
-        Some(object) => status.about(object.clone()),
-        None => status,
-    }
 }

@@ -147,6 +147,7 @@ impl Run<'_> {
                 bus: Arc::clone(&engine.bus),
                 job_id: job.id.clone(),
                 operation,
+                begun_at: self.begun_at(),
                 percent: job.progress_percent,
                 guest_patience: Duration::from_secs(engine.config.guest_patience_secs),
             },
