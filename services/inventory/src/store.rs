@@ -87,6 +87,19 @@ impl Fleet {
         self.world.now_ms()
     }
 
+    /// A job as the log has it; `None`: it does not, or there is no log of jobs.
+    pub(crate) async fn latest_job(&self, job_id: &str) -> Result<Option<Job>, Status> {
+        let (log, subject) = (
+            subjects::bucket_stream(Job::BUCKET),
+            subjects::record(Job::BUCKET, job_id),
+        );
+        match self.bus.last(&log, &subject).await {
+            Ok(entry) => Ok(entry.as_ref().map(read::<Job>).transpose()?.flatten()),
+            Err(BusError::NoLog(_)) => Ok(None),
+            Err(error) => Err(unreadable(Job::BUCKET, &error)),
+        }
+    }
+
     /// Whether a job may still act, or is stuck with something left to undo. Only the log itself can say that it may not: the view may be behind a job that has
     /// just been made, or restarted.
     pub(crate) async fn is_open(&self, job_id: &str) -> Result<bool, Status> {

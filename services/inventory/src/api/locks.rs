@@ -39,17 +39,17 @@ impl Api {
         for _ in 0..ATTEMPTS_MAX {
             let current = records.get(&request.id)?;
             let current = lock::found(current.as_ref(), request)?;
-            let holder = current.value.holder();
-            let mut dead = None;
-            if !holder.is_empty() && holder != request.job_id {
-                if self.fleet.is_open(holder).await? {
-                    return Ok(held_by(holder));
-                }
-                dead = Some(current.revision);
+            let (holder, seen) = (current.value.holder(), current.revision);
+            let is_held = !holder.is_empty() && holder != request.job_id;
+            if is_held && self.fleet.is_open(holder).await? {
+                return Ok(held_by(holder));
+            }
+            if let Some(job) = self.fleet.latest_job(&request.job_id).await? {
+                lock::check_may_take(&job)?;
             }
             let claim = records
                 .update(context, &request.id, |current| {
-                    lock::take(current, request, dead, is_removal)
+                    lock::take(current, request, seen, is_removal)
                 })
                 .await?;
             if claim == Claim::Taken {

@@ -22,6 +22,7 @@ impl Api {
         request: CreateVmRecord,
     ) -> Result<Vm, Status> {
         machine::check_new(&request)?;
+        self.refuse_ended(&request.job_id).await?;
         self.refuse_other_name(&request)?;
         self.take_name(context, &request.name, &request.vm_id)
             .await?;
@@ -35,6 +36,20 @@ impl Api {
                 })
             })
             .await
+    }
+
+    /// A job that has ended: its request was held up on its way, and nobody would take away what it makes.
+    async fn refuse_ended(&self, job_id: &str) -> Result<(), Status> {
+        let job = self.fleet.latest_job(job_id).await?;
+        match job.filter(|job| !job.state().keeps_object()) {
+            Some(job) => {
+                let message = format!("Job {job_id} ({}) has ended.", job.kind);
+                Err(Status::precondition(message)
+                    .about(ObjectRef::new("job", job_id, &job.kind))
+                    .action("Nothing was changed. Look at the job."))
+            }
+            None => Ok(()),
+        }
     }
 
     /// An id that is another machine's, and the name of a machine that was imported and holds no claim on it.

@@ -1,6 +1,8 @@
 //! Objects that a job takes before it changes them: the object's record names the job.
 
 use contracts::inventory::{Host, HostGroup, TakeRequest, Vm};
+use contracts::jobs::step::State;
+use contracts::jobs::{Job, Step};
 use contracts::records::Record;
 use contracts::{ObjectRef, Status};
 use kit::records::{Decision, Stored};
@@ -75,20 +77,19 @@ pub enum Claim {
     Lost,
 }
 
-/// Gives the object to a job. `dead` is the revision of the record whose holder was found to have ended.
+/// Gives the object to a job. `seen` is the revision of the record that was there when both the job and the holder were
+/// looked at: the one may take, and the other has ended.
 ///
 /// The same job taking again is written too, unchanged: a job that was restarted a moment ago thereby makes the write of
 /// one that has just found it dead fail.
 pub fn take<R: Held>(
     current: Option<&Stored<R>>,
     request: &TakeRequest,
-    dead: Option<u64>,
+    seen: u64,
     is_removal: bool,
 ) -> Result<Decision<R, Claim>, Status> {
     let current = found(current, request)?;
-    let holder = current.value.holder();
-    let is_free = holder.is_empty() || holder == request.job_id;
-    if !is_free && dead != Some(current.revision) {
+    if current.revision != seen {
         return Ok(Decision::Keep(Claim::Lost));
     }
     let mut record = current.value.clone();
@@ -97,6 +98,20 @@ pub fn take<R: Held>(
         record.set_removing();
     }
     Ok(Decision::Put(record, Claim::Taken))
+}
+
+/// Refuses a job that is past taking its object: the request was held up on its way, and nobody would give back what it
+/// takes. A job takes its object in its first step.
+pub fn check_may_take(job: &Job) -> Result<(), Status> {
+    let is_begun = |step: &Step| !matches!(step.state(), State::Pending | State::Running);
+    let is_past = job.steps.first().is_some_and(is_begun);
+    if job.state().keeps_object() && !is_past {
+        return Ok(());
+    }
+    let message = format!("Job {} ({}) is past taking its object.", job.id, job.kind);
+    Err(Status::precondition(message)
+        .about(ObjectRef::new("job", &job.id, &job.kind))
+        .action("Nothing was changed. Look at the job."))
 }
 
 /// Gives the object back. One that is gone, or that another job holds, is left alone.
@@ -137,6 +152,7 @@ pub fn check_holder<R: Held>(record: &R, job_id: &str) -> Result<(), Status> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use contracts::jobs::JobState;
 
     #[test]
     fn only_the_holder_may_change_what_is_taken() {
@@ -149,7 +165,7 @@ mod tests {
         assert!(check_holder(&Vm::default(), "j2").is_ok());
     }
 
-    fn taken(holder: &str, dead: Option<u64>) -> Claim {
+    fn taken(holder: &str, seen: u64) -> Claim {
         let vm = Vm {
             job_id: holder.to_owned(),
             ..Vm::default()
@@ -163,7 +179,7 @@ mod tests {
             job_id: "j1".to_owned(),
             ..TakeRequest::default()
         };
-        match take(Some(&stored), &request, dead, false).unwrap() {
+        match take(Some(&stored), &request, seen, false).unwrap() {
             Decision::Put(vm, claim) => {
                 assert_eq!(vm.job_id, "j1");
                 claim
@@ -173,12 +189,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_free_or_already_held_or_held_by_a_dead_job_is_taken() {
-        assert_eq!(taken("", None), Claim::Taken);
-        assert_eq!(taken("j1", None), Claim::Taken);
-        assert_eq!(taken("j2", None), Claim::Lost);
-        assert_eq!(taken("j2", Some(5)), Claim::Taken);
-        assert_eq!(taken("j2", Some(4)), Claim::Lost);
+    fn what_has_changed_since_it_was_looked_at_is_not_taken() {
+        for holder in ["", "j1", "j2"] {
+            assert_eq!(taken(holder, 5), Claim::Taken);
+            assert_eq!(taken(holder, 4), Claim::Lost);
+        }
+    }
+
+    #[test]
+    fn a_job_takes_in_its_first_step_and_not_later() {
+        let job = |state: JobState, first: State| Job {
+            state: state.into(),
+            steps: vec![Step {
+                state: first.into(),
+                ..Step::default()
+            }],
+            ..Job::default()
+        };
+        assert!(check_may_take(&job(JobState::Running, State::Running)).is_ok());
+        for (state, first) in [
+            (JobState::Running, State::Done),
+            (JobState::Undoing, State::Done),
+            (JobState::Failed, State::Undone),
+            (JobState::Cancelled, State::Pending),
+        ] {
+            assert!(check_may_take(&job(state, first)).is_err(), "{state:?}");
+        }
     }
 
     #[test]
