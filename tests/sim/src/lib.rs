@@ -1,6 +1,6 @@
 //! The deterministic simulator: real code of Muster on a model of the bus, under one seed.
 //!
-//! Simulates: [`records`], with real redb. Proves the model itself: [`conformance`], run on the model and on a real
+//! Simulates: [`records`], with real redb, and on them a whole [`fleet`]. Proves the model itself: [`conformance`], run on the model and on a real
 //! nats-server. Never: a stand-in for QEMU, or for the real bus in a test that claims that something works on it.
 
 #![allow(
@@ -14,6 +14,7 @@ pub mod bus;
 pub mod chance;
 pub mod conformance;
 pub mod entropy;
+pub mod fleet;
 pub mod records;
 pub mod story;
 pub mod world;

@@ -11,14 +11,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sim::world::World;
-use sim::{entropy, records};
+use sim::{entropy, fleet, records};
 
-/// Simulates records on a model of the bus, with faults, all drawn from one seed.
+/// Simulates records, or a whole fleet, on a model of the bus, with faults, all drawn from one seed.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     #[arg(long)]
     seed: u64,
+    /// A fleet with its jobs, not records alone.
+    #[arg(long)]
+    fleet: bool,
     /// How much happens before the faults end.
     #[arg(long, default_value_t = 150)]
     steps: u64,
@@ -49,7 +52,11 @@ fn main() -> anyhow::Result<ExitCode> {
         .build()?;
     let world = runtime.block_on(async {
         let world = World::new(arguments.seed);
-        records::run(&world, folder.path(), arguments.steps).await;
+        if arguments.fleet {
+            fleet::run(&world, folder.path(), arguments.steps).await;
+        } else {
+            records::run(&world, folder.path(), arguments.steps).await;
+        }
         world
     });
     let failed = world.has_violations();

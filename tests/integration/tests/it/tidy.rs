@@ -54,7 +54,17 @@ fn allowed(name: &str) -> &'static [&'static str] {
             "placement",
             "refresher",
         ],
-        "support" | "bench" | "integration" | "sim" => &["contracts", "kit", "support"],
+        "support" | "bench" | "integration" => &["contracts", "kit", "support"],
+        // It runs them on a model of the bus.
+        "sim" => &[
+            "contracts",
+            "kit",
+            "support",
+            "inventory",
+            "jobs",
+            "placement",
+            "agent",
+        ],
         // It comes in by the doors of those that read foreign bytes.
         "fuzz" => &[
             "contracts",

@@ -80,6 +80,12 @@ impl Faults {
         self.lock().insert(fault, rate);
     }
 
+    /// From now on as these are.
+    pub fn begin(&self, as_in: &Self) {
+        let rates = as_in.lock().clone();
+        *self.lock() = rates;
+    }
+
     pub fn stop(&self) {
         self.lock().clear();
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::faults::{Fault, Faults};
@@ -25,6 +25,23 @@ struct State {
     returns: u64,
 }
 
+/// Where in the sending of a message its client dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// The message is not sent.
+    Before,
+    /// It is on its way, and its answer reaches nobody.
+    After,
+}
+
+/// A message at which the client dies.
+struct Trap {
+    /// Messages that it still sends before.
+    left: u64,
+    death: Death,
+    sprung: oneshot::Sender<()>,
+}
+
 type Work = Box<dyn FnOnce() + Send>;
 
 struct Parcel {
@@ -39,6 +56,7 @@ pub(super) struct Link {
     world: World,
     faults: Faults,
     state: Mutex<State>,
+    trap: Mutex<Option<Trap>>,
     pub(super) changed: Notify,
     out: mpsc::UnboundedSender<Parcel>,
     back: mpsc::UnboundedSender<Parcel>,
@@ -61,6 +79,7 @@ impl Link {
             world,
             faults,
             state: Mutex::default(),
+            trap: Mutex::default(),
             changed: Notify::new(),
             out,
             back,
@@ -131,8 +150,56 @@ impl Link {
         }
     }
 
-    /// To the server.
+    /// The client dies at a message that it will send; the receiver then hears of it.
+    pub(super) fn die_at(&self, message: u64, death: Death) -> oneshot::Receiver<()> {
+        let (sprung, heard) = oneshot::channel();
+        let trap = Trap {
+            left: message,
+            death,
+            sprung,
+        };
+        *self.trap.lock().unwrap_or_else(PoisonError::into_inner) = Some(trap);
+        heard
+    }
+
+    /// Takes the trap away.
+    pub(super) fn live_on(&self) {
+        let mut trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner);
+        *trap = None;
+    }
+
+    /// Counts a message; at the one that the trap is set at, how the client dies.
+    fn spring(&self) -> Option<Death> {
+        let mut trap = self.trap.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = trap.as_mut()?;
+        if let Some(left) = set.left.checked_sub(1) {
+            set.left = left;
+            return None;
+        }
+        let Trap { death, sprung, .. } = trap.take()?;
+        self.world
+            .tell(&self.name, format!("dies at a message: {death:?}"));
+        // An error: it was ended otherwise.
+        let _ = sprung.send(());
+        Some(death)
+    }
+
+    /// To the server. The dead send nothing.
     pub(super) fn send(&self, work: impl FnOnce() + Send + 'static) {
+        if self.is_closed() {
+            return;
+        }
+        match self.spring() {
+            None => self.send_out(work),
+            Some(Death::Before) => self.close(),
+            Some(Death::After) => {
+                self.send_out(work);
+                self.close();
+            }
+        }
+    }
+
+    fn send_out(&self, work: impl FnOnce() + Send + 'static) {
         if !self
             .world
             .draw(|c| c.happens(self.faults.rate(Fault::LostRequest)))

@@ -24,9 +24,11 @@ use kit::bus::{
     Append, AppendError, Bus, BusError, Deliveries, Endpoints, Entries, Incoming, LogEntry,
     LogInfo, LogSpec, Message, Serving,
 };
+use tokio::sync::oneshot;
 
 pub use faults::{Fault, Faults};
 pub use history::Epoch;
+pub use link::Death;
 pub use log::Order;
 pub use server::{Backup, Server};
 
@@ -56,6 +58,20 @@ impl SimBus {
 
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// The client will die at its n-th message from now on; the receiver then hears of it.
+    pub fn die_at(&self, message: u64, death: Death) -> oneshot::Receiver<()> {
+        self.link.die_at(message, death)
+    }
+
+    /// The client will not die at a message after all.
+    pub fn live_on(&self) {
+        self.link.live_on();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closed()
     }
 
     /// The client died: what it had sent may still arrive, what it would get is lost.
