@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A small Muster on this machine: musterd and three agents in one folder. Sourced by quickstart.
+# A small Muster on this machine: musterd and three agents in one folder. Sourced by quickstart; by fleet for its musterd.
 #
 # Every process is known by its id and start time, so that nothing else is ever taken for ours, and nothing is ended by
 # name. The caller sets SITE (the folder) and BIN (where the programs are).
@@ -23,10 +23,10 @@ is_running() {
     [ -n "$known" ] && [ "$(process_identity "${known% *}")" = "$known" ]
 }
 
-# start NAME PROGRAM CONFIG: in a session of its own, so that it outlives this script and its terminal.
+# start NAME PROGRAM CONFIG [ARG...]: in a session of its own, so that it outlives this script and its terminal.
 start() {
     mkdir -p "$SITE/run" "$SITE/log"
-    setsid "$BIN/$2" --config "$3" >>"$SITE/log/$1.log" 2>&1 </dev/null &
+    setsid "$BIN/$2" --config "$3" "${@:4}" >>"$SITE/log/$1.log" 2>&1 </dev/null &
     process_identity $! >"$SITE/run/$1.pid"
     disown
 }
@@ -118,15 +118,19 @@ all_hosts_respond() {
     [ "$(muster host list --filter approval:approved,status:responding -o name 2>/dev/null | wc -l)" -ge "${#HOSTS[@]}" ]
 }
 
-# site_up IMAGE: musterd and the agents, whichever does not run yet.
-site_up() {
-    local host token
+musterd_up() {
     if ! is_running musterd; then
         start musterd musterd "$SITE/musterd.toml"
     fi
     wait_for 60 "musterd to be ready" is_ready ||
         die "musterd did not become ready" "look into $SITE/log/musterd.log"
     say "musterd is ready at $(cat "$SITE/server")"
+}
+
+# site_up IMAGE: musterd and the agents, whichever does not run yet.
+site_up() {
+    local host token
+    musterd_up
     for host in "${HOSTS[@]}"; do
         put_image "$host" "$1"
         is_running "$host" && continue

@@ -14,8 +14,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::store::{Outcome, Store};
 use crate::{limits, meter};
 
-pub(crate) struct Operations {
+/// Commands of one host, each done once.
+pub struct Operations {
     store: Arc<Store>,
+    /// Begins the names of these operations in the store.
+    scope: String,
     under_way: Mutex<HashMap<String, watch::Receiver<Option<Outcome>>>>,
     /// Work goes on when its caller has given up, so it is bounded here and not by the calls.
     slots: Arc<Semaphore>,
@@ -23,12 +26,15 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    pub(crate) fn new(
+    /// Several may share a store, each with a scope of its own.
+    pub fn new(
         store: Arc<Store>,
+        scope: &str,
         now_ms: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
+            scope: scope.to_owned(),
             under_way: Mutex::default(),
             slots: Arc::new(Semaphore::new(limits::OPERATIONS_AT_A_TIME)),
             now_ms: Box::new(now_ms),
@@ -53,7 +59,8 @@ impl Operations {
             self.in_a_slot(work).await
         } else {
             // An id that is used for two methods means two operations.
-            self.join(format!("{method}/{operation_id}"), work).await
+            let operation = format!("{}{method}/{operation_id}", self.scope);
+            self.join(operation, work).await
         };
         let answer = outcome?;
         A::decode(answer.as_slice()).map_err(|error| {
@@ -175,7 +182,7 @@ mod tests {
     use super::*;
 
     fn operations(dir: &tempfile::TempDir) -> Arc<Operations> {
-        Operations::new(Arc::new(Store::open(dir.path()).unwrap()), || 1)
+        Operations::new(Arc::new(Store::open(dir.path()).unwrap()), "", || 1)
     }
 
     fn answer(text: &str) -> VmRef {

@@ -54,7 +54,10 @@ fn allowed(name: &str) -> &'static [&'static str] {
             "placement",
             "refresher",
         ],
-        "support" | "bench" | "integration" => &["contracts", "kit", "support"],
+        // Its hosts run the agent's own code.
+        "simfleet" => &["contracts", "kit", "agent"],
+        "support" => &["contracts", "kit", "support"],
+        "bench" | "integration" => &["contracts", "kit", "support", "simfleet"],
         // It runs them on a model of the bus.
         "sim" => &[
             "contracts",

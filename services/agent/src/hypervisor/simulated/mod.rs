@@ -1,0 +1,391 @@
+//! A hypervisor in memory: the whole contract, and no machine behind it. For trials of many hosts; it proves nothing
+//! about a machine that runs.
+
+mod host;
+mod machine;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use contracts::host::{
+    CreateVmRequest, HostFacts, ImageInfo, ReadLogRequest, ReadLogResponse, VmReport, VmState,
+};
+use contracts::{Code, ObjectRef, Status};
+use tokio::sync::broadcast;
+
+use super::admission::{Admission, admit};
+use super::{Action, Change, Hypervisor, request};
+use host::Host;
+
+pub use host::Load;
+
+/// Changes that may wait for the reporter. There may be thousands of these hosts in a process; one that falls behind
+/// sends its whole picture.
+const CHANGES_MAX: usize = 64;
+
+/// The smallest PNG: one black dot.
+const SCREEN: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\
+\x00\x00\x00\nIDATx\x9cc`\x00\x00\x00\x02\x00\x01H\xaf\xa4q\x00\x00\x00\x00IEND\xaeB`\x82";
+
+/// Machines that are only their reports.
+pub struct Simulated {
+    machines: Mutex<BTreeMap<String, Machine>>,
+    changes: broadcast::Sender<Change>,
+    host: Host,
+    /// How far the host's clock is ahead.
+    skew_ms: AtomicI64,
+}
+
+struct Machine {
+    report: VmReport,
+    operation_id: String,
+}
+
+impl Default for Simulated {
+    /// This machine, with nothing on it.
+    fn default() -> Self {
+        Self::with(Host::default(), Vec::new())
+    }
+}
+
+/// What happens on a host by other hands than Muster's.
+impl Simulated {
+    /// A host that is made up, with its machines. Of its memory the facts say what is in use without any machine.
+    pub fn new(facts: HostFacts, load: Load, machines: Vec<VmReport>) -> Self {
+        let facts = Box::new(facts);
+        Self::with(Host::Made { facts, load }, machines)
+    }
+
+    fn with(host: Host, machines: Vec<VmReport>) -> Self {
+        let simulated = Self {
+            machines: Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES_MAX),
+            host,
+            skew_ms: AtomicI64::new(0),
+        };
+        for mut report in machines {
+            let state = report.state();
+            machine::enter(&mut report, state, false, simulated.now_ms());
+            simulated.put(report);
+        }
+        simulated
+    }
+
+    /// A machine appears, or is replaced.
+    pub fn put(&self, report: VmReport) {
+        let machine = Machine {
+            report: report.clone(),
+            operation_id: String::new(),
+        };
+        self.lock().insert(report.vm_id.clone(), machine);
+        self.tell(&report);
+    }
+
+    /// A machine is brought into a state. `None`: it is not there.
+    pub fn bring(&self, vm_id: &str, state: VmState) -> Option<VmReport> {
+        let report = self.with_machine(vm_id, |report, now_ms| {
+            let is_started = state == VmState::Running && report.state() != VmState::Paused;
+            machine::enter(report, state, is_started, now_ms);
+            report.clone()
+        });
+        let report = report.ok()?;
+        self.tell(&report);
+        Some(report)
+    }
+
+    /// A machine vanishes.
+    pub fn lose(&self, vm_id: &str) {
+        if self.lock().remove(vm_id).is_some() {
+            self.tell_gone(vm_id);
+        }
+    }
+
+    /// Every machine as it is.
+    pub fn reports(&self) -> Vec<VmReport> {
+        let now_ms = self.now_ms();
+        let mut machines = self.lock();
+        let report = |machine: &mut Machine| {
+            machine::refresh(&mut machine.report, now_ms);
+            machine.report.clone()
+        };
+        machines.values_mut().map(report).collect()
+    }
+
+    /// Sets the host's clock this far ahead.
+    pub fn skew(&self, ahead_ms: i64) {
+        self.skew_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        now_ms.saturating_add(self.skew_ms.load(Ordering::Relaxed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Machine>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, report: &VmReport) {
+        let _ = self.changes.send(Change::Vm(Box::new(report.clone())));
+    }
+
+    fn tell_gone(&self, vm_id: &str) {
+        let _ = self.changes.send(Change::Removed {
+            vm_id: vm_id.to_owned(),
+        });
+    }
+
+    fn with_machine<T>(
+        &self,
+        vm_id: &str,
+        look: impl FnOnce(&mut VmReport, i64) -> T,
+    ) -> Result<T, Status> {
+        let now_ms = self.now_ms();
+        let mut machines = self.lock();
+        let machine = machines
+            .get_mut(vm_id)
+            .ok_or_else(|| Status::not_found(ObjectRef::new("vm", vm_id, "")))?;
+        machine::refresh(&mut machine.report, now_ms);
+        Ok(look(&mut machine.report, now_ms))
+    }
+}
+
+#[async_trait]
+impl Hypervisor for Simulated {
+    async fn facts(&self) -> HostFacts {
+        let now_ms = self.now_ms();
+        let machines = self.lock();
+        self.host
+            .facts(machines.values().map(|machine| &machine.report), now_ms)
+    }
+
+    async fn machines(&self) -> Vec<VmReport> {
+        self.reports()
+    }
+
+    async fn check_image(&self, image: &str) -> Result<ImageInfo, Status> {
+        let (wanted, file) = match image.split_once('/') {
+            Some((datastore, file)) => (Some(datastore), file),
+            None => (None, image),
+        };
+        let datastores = self.host.datastores();
+        let found = datastores
+            .iter()
+            .filter(|datastore| wanted.is_none_or(|name| name == datastore.name))
+            .find_map(|datastore| {
+                let image = datastore.images.iter().find(|image| image.name == file)?;
+                Some((datastore, image))
+            });
+        let (datastore, found) =
+            found.ok_or_else(|| Status::not_found(ObjectRef::new("image", image, image)))?;
+        Ok(ImageInfo {
+            image: image.to_owned(),
+            datastore: datastore.name.clone(),
+            format: "qcow2".to_owned(),
+            virtual_bytes: found.file_bytes,
+            file_bytes: found.file_bytes,
+            ..ImageInfo::default()
+        })
+    }
+
+    async fn create(&self, request: CreateVmRequest) -> Result<VmReport, Status> {
+        let mut hardware = request::check(&request)?;
+        for disk in hardware
+            .disks
+            .iter_mut()
+            .filter(|disk| !disk.image.is_empty())
+        {
+            disk.size_bytes = disk
+                .size_bytes
+                .max(self.check_image(&disk.image).await?.virtual_bytes);
+        }
+        for card in hardware
+            .network_cards
+            .iter_mut()
+            .filter(|card| card.mac.is_empty())
+        {
+            card.mac = request::mac_of(&request.vm_id, &card.id);
+        }
+        let report = VmReport {
+            vm_id: request.vm_id.clone(),
+            name: request.name,
+            state: VmState::Stopped.into(),
+            hardware: Some(hardware),
+            datastore: self.datastore(&request.datastore)?,
+            ..VmReport::default()
+        };
+        let mut machines = self.lock();
+        if let Some(there) = machines.get(&request.vm_id) {
+            if there.operation_id == request.operation_id && !request.operation_id.is_empty() {
+                return Ok(there.report.clone());
+            }
+            let object = ObjectRef::new("vm", &request.vm_id, &there.report.name);
+            return Err(Status::already_exists(
+                object,
+                "There is already a machine with this id.",
+            ));
+        }
+        let machine = Machine {
+            report: report.clone(),
+            operation_id: request.operation_id,
+        };
+        machines.insert(request.vm_id, machine);
+        self.tell(&report);
+        Ok(report)
+    }
+
+    async fn delete(&self, vm_id: &str) -> Result<(), Status> {
+        let mut machines = self.lock();
+        let Some(machine) = machines.get(vm_id) else {
+            return Ok(());
+        };
+        if !matches!(machine.report.state(), VmState::Stopped | VmState::Saved) {
+            return Err(refused(
+                &machine.report,
+                "is not off",
+                "Shut it down or turn it off first.",
+            ));
+        }
+        machines.remove(vm_id);
+        self.tell_gone(vm_id);
+        Ok(())
+    }
+
+    async fn act(&self, vm_id: &str, action: Action, _limit: Duration) -> Result<VmReport, Status> {
+        self.with_machine(vm_id, |report, now_ms| {
+            match admit(report.state(), action) {
+                Admission::Do => {
+                    let is_started = matches!(action, Action::Start | Action::Reset);
+                    machine::enter(report, machine::goal(action), is_started, now_ms);
+                    self.tell(report);
+                    Ok(report.clone())
+                }
+                Admission::AlreadyDone => Ok(report.clone()),
+                Admission::Busy(doing) => Err(Status::new(
+                    Code::Aborted,
+                    format!("{} is just {doing}.", report.name),
+                )),
+                Admission::Refused(why, instead) => Err(refused(report, why, instead)),
+            }
+        })?
+    }
+
+    async fn machine(&self, vm_id: &str) -> Result<VmReport, Status> {
+        self.with_machine(vm_id, |report, _| report.clone())
+    }
+
+    async fn screenshot(&self, vm_id: &str) -> Result<Vec<u8>, Status> {
+        self.with_machine(vm_id, |report, _| match report.started_ms {
+            0 => Err(refused(report, "is not running", "Start it first.")),
+            _ => Ok(SCREEN.to_vec()),
+        })?
+    }
+
+    async fn read_log(&self, request: ReadLogRequest) -> Result<ReadLogResponse, Status> {
+        self.with_machine(&request.vm_id, |_, _| ReadLogResponse::default())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+}
+
+impl Simulated {
+    /// The datastore that was asked for, or the first.
+    fn datastore(&self, asked: &str) -> Result<String, Status> {
+        let mut names = self.host.datastores().into_iter().map(|d| d.name);
+        let name = names.find(|name| asked.is_empty() || name == asked);
+        name.ok_or_else(|| Status::not_found(ObjectRef::new("datastore", asked, asked)))
+    }
+}
+
+fn refused(report: &VmReport, why: &str, instead: &str) -> Status {
+    Status::precondition(format!("{} {why}.", report.name))
+        .about(ObjectRef::new("vm", &report.vm_id, &report.name))
+        .action(instead)
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::host::{Disk, Hardware};
+
+    use super::*;
+
+    fn request() -> CreateVmRequest {
+        CreateVmRequest {
+            operation_id: "j/1".to_owned(),
+            vm_id: "v1".to_owned(),
+            name: "web-01".to_owned(),
+            hardware: Some(Hardware {
+                vcpus: 1,
+                memory_bytes: 64 << 20,
+                disks: vec![Disk {
+                    image: "guest.qcow2".to_owned(),
+                    ..Disk::default()
+                }],
+                ..Hardware::default()
+            }),
+            ..CreateVmRequest::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_simulated_machine_lives_as_a_real_one_would() {
+        let host = Simulated::default();
+        let mut changes = host.changes();
+        host.create(request()).await.unwrap();
+        host.create(request()).await.unwrap();
+        let limit = Duration::from_secs(1);
+        let running = host.act("v1", Action::Start, limit).await.unwrap();
+        assert!(running.guest.unwrap().agent_responding);
+        assert!(host.delete("v1").await.is_err());
+        assert_eq!(
+            host.act("v1", Action::Save, limit).await.unwrap().state(),
+            VmState::Saved
+        );
+        assert!(host.act("v1", Action::Pause, limit).await.is_err());
+        host.delete("v1").await.unwrap();
+        let mut heard = 0;
+        while changes.try_recv().is_ok() {
+            heard += 1;
+        }
+        assert_eq!((heard, host.machines().await.len()), (4, 0));
+    }
+
+    #[tokio::test]
+    async fn a_made_up_host_is_used_by_what_runs_on_it() {
+        let facts = HostFacts {
+            cpus: 4,
+            memory_bytes: 1000,
+            memory_used_bytes: 100,
+            memory_overhead_bytes: 10,
+            ..HostFacts::default()
+        };
+        let machine = VmReport {
+            vm_id: "v1".to_owned(),
+            state: VmState::Stopped.into(),
+            hardware: Some(Hardware {
+                vcpus: 2,
+                memory_bytes: 200,
+                ..Hardware::default()
+            }),
+            ..VmReport::default()
+        };
+        let host = Simulated::new(facts, |_, _| 0.5, vec![machine]);
+        assert_eq!(host.facts().await.memory_used_bytes, 100);
+        let report = host.bring("v1", VmState::Running).unwrap();
+        assert!(report.started_ms > 0 && report.guest.is_some());
+        let facts = host.facts().await;
+        assert_eq!(facts.memory_used_bytes, 310);
+        assert!((facts.cpu_used_percent - 25.0).abs() < 0.01);
+        host.lose("v1");
+        assert_eq!(host.bring("v1", VmState::Running), None);
+        assert_eq!(host.facts().await.memory_used_bytes, 100);
+    }
+}
