@@ -68,6 +68,11 @@ impl Client {
         }
     }
 
+    /// Where the first gateway is.
+    pub fn server(&self) -> &str {
+        &self.gateways[0]
+    }
+
     /// A client of each gateway alone.
     pub fn each(&self) -> Vec<Self> {
         let alone = |gateway: &String| Self {

@@ -162,6 +162,15 @@ impl Fleet {
         std::fs::write(self.folder.path().join(format!("{name}.toml")), config).unwrap();
     }
 
+    /// The bus, as hosts reach it.
+    pub fn bus_of_hosts(&self) -> BusConfig {
+        BusConfig {
+            user: "agent".to_owned(),
+            password: self.agent_password.clone(),
+            ..self.bus.clone()
+        }
+    }
+
     fn bus_password(&self, user: &str) -> String {
         let path = self.folder.path().join("muster/bus/passwords.toml");
         let table: toml::Table = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -27,6 +27,7 @@ mod receiver;
 mod rolling;
 mod round;
 mod runner;
+mod simulated;
 mod site;
 mod tidy;
 mod trace;
