@@ -5,6 +5,7 @@
 
 mod calls;
 mod create;
+mod fleet;
 mod idle;
 mod muster;
 mod power_off;
@@ -25,12 +26,22 @@ const PATIENCE: Duration = Duration::from_secs(120);
 struct Arguments {
     /// Which to run; all when none is named.
     which: Vec<Bench>,
+    /// Hosts of the simulated fleet.
+    #[arg(long, default_value_t = 2_500)]
+    hosts: usize,
+    /// Its machines.
+    #[arg(long, default_value_t = 45_000)]
+    vms: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
     /// A typed call beside a bare request.
     Calls,
+    /// A simulated fleet joins, lives, and is asked about. Not without being named: it takes minutes.
+    Fleet,
+    /// What a pass of the refreshers costs as the fleet grows. Not without being named.
+    Growth,
     /// Writes of records beside bare compare-and-set puts.
     Writes,
     /// What Muster adds to a create-and-start.
@@ -62,6 +73,14 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Bench::Idle) {
         println!("{}", idle::run().await?);
+    }
+    if arguments.which.contains(&Bench::Fleet) {
+        for report in fleet::run(arguments.hosts, arguments.vms).await? {
+            println!("{report}");
+        }
+    }
+    if arguments.which.contains(&Bench::Growth) {
+        println!("{}", fleet::growth().await?);
     }
     Ok(())
 }

@@ -1,15 +1,12 @@
 //! Bad days of a simulated fleet, after which Muster's picture is compared with the fleet's own account, object by
 //! object. Small here; `./ops/fleet check` and the benchmarks run the same at any size.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use contracts::rest::HostStatus;
 use simfleet::core::fault::Fault;
 use simfleet::core::lies::Lie;
 use simfleet::muster::Muster;
 use simfleet::{Churn, Config, Which, check};
-use support::eventually;
 
 use crate::fleet::Fleet;
 
@@ -26,7 +23,6 @@ struct World {
     fleet: Fleet,
     hosts: simfleet::Fleet,
     muster: Muster,
-    count: usize,
 }
 
 fn config(hosts: usize) -> Config {
@@ -63,7 +59,6 @@ impl World {
             fleet,
             hosts,
             muster,
-            count: config.hosts,
         };
         let joined = world.muster.has(config.hosts, config.vms, PATIENCE).await;
         joined.unwrap();
@@ -75,19 +70,6 @@ impl World {
         let agreed = self.muster.agrees(|| self.hosts.account(), PATIENCE).await;
         let took = agreed.unwrap();
         assert!(took.is_ok(), "{:#?}", took.unwrap_err());
-    }
-
-    /// Waits until every host was shown so, at one time or another.
-    async fn each_was(&self, status: HostStatus) {
-        let mut seen = BTreeSet::new();
-        eventually("each host to be shown so", async || {
-            let hosts = self.muster.hosts().await.ok()?;
-            let so = hosts.into_iter().filter(|host| host.status == status);
-            seen.extend(so.map(|host| host.id));
-            (seen.len() == self.count).then_some(())
-        })
-        .await
-        .unwrap();
     }
 }
 
@@ -104,44 +86,6 @@ async fn a_fleet_lives_and_suffers_and_is_shown_as_it_is() {
     let folder = fleet.folder.path().join("hosts");
     let outcome = check::run(settings, &folder).await.unwrap();
     assert_eq!(outcome.differences, [], "{}", outcome.table());
-}
-
-#[tokio::test]
-async fn a_hundred_hosts_flap_at_once_and_none_is_forgotten() {
-    let one_each = Config {
-        vms: 100,
-        ..config(100)
-    };
-    let world = World::new(one_each).await;
-    world.hosts.set_churn(LIVELY);
-    let flapping = Fault::Flapping {
-        period_ms: 6_000,
-        secs: 3_600,
-    };
-    world.hosts.fault(&Which::All, &flapping);
-    world.each_was(HostStatus::NotResponding).await;
-    world.each_was(HostStatus::Responding).await;
-    world.hosts.fault(&Which::All, &Fault::Calm);
-    world.agrees().await;
-}
-
-#[tokio::test]
-async fn all_agents_connect_again_at_once_after_the_bus_was_killed() {
-    let hosts = 60;
-    let each_its_own = Config {
-        connections: hosts,
-        ..config(hosts)
-    };
-    let world = World::new(each_its_own).await;
-    world.hosts.set_churn(LIVELY);
-    let killed = world.fleet.nats_process();
-    crate::fleet::signal(killed, "KILL");
-    eventually("another nats-server", async || {
-        (world.fleet.nats_process() != killed).then_some(())
-    })
-    .await
-    .unwrap();
-    world.agrees().await;
 }
 
 #[tokio::test]
