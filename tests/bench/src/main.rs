@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 /// How long anything may take that is waited for. It bounds what fails, and no figure.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 #[derive(Parser)]
 #[command(about = "Benchmarks of Muster beside the bare parts that it is made of")]
