@@ -9,12 +9,13 @@ use crate::services;
 use crate::subjects::{self, EVENTS, RUNS, bucket_stream, buckets};
 
 /// Every program that connects to the bus, as its bus user is named.
-pub const PROGRAMS: [&str; 6] = [
+pub const PROGRAMS: [&str; 7] = [
     "gateway",
     "inventory",
     "jobs",
     "placement",
     "refresher",
+    "transfer",
     "agent",
 ];
 
@@ -22,7 +23,7 @@ pub const PROGRAMS: [&str; 6] = [
 const REFRESHABLES: [&str; 1] = ["inventory"];
 
 /// Buckets that a program reads and another owns.
-const MIRRORS: [(&str, &[&str]); 5] = [
+const MIRRORS: [(&str, &[&str]); 6] = [
     (
         "gateway",
         &[
@@ -39,6 +40,7 @@ const MIRRORS: [(&str, &[&str]); 5] = [
         &[buckets::HOST_GROUP, buckets::HOST, buckets::VM],
     ),
     ("refresher", &[buckets::HOST_GROUP]),
+    ("transfer", &[buckets::HOST_GROUP, buckets::HOST]),
 ];
 
 /// Lists of subjects, wildcards included.
@@ -91,6 +93,7 @@ pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
         "Inventory" => &["inventory"],
         "Jobs" => &["jobs"],
         "Placement" => &["placement"],
+        "Transfer" => &["transfer"],
         "Refresher" => &["refresher"],
         "Refreshable" => &REFRESHABLES,
         _ => &["agent"],
@@ -168,6 +171,7 @@ fn add_own_subjects(program: &str, access: &mut Access) {
                 .subscribe
                 .extend([subjects::refreshed("*"), subjects::refreshable("*")]);
         }
+        "transfer" => access.publish.push(subjects::progress("*")),
         "agent" => access.publish.push(subjects::heartbeat("*")),
         _ => {}
     }

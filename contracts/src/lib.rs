@@ -28,11 +28,13 @@ mod generated {
 }
 
 pub use generated::muster::common::v1 as common;
+pub use generated::muster::data::v1 as data;
 pub use generated::muster::host::v1 as host;
 pub use generated::muster::inventory::v1 as inventory;
 pub use generated::muster::jobs::v1 as jobs;
 pub use generated::muster::placement::v1 as placement;
 pub use generated::muster::refresher::v1 as refresher;
+pub use generated::muster::transfer::v1 as transfer;
 
 pub use common::{Code, ObjectRef, PropertyChange, Status};
 
@@ -40,13 +42,15 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 6] {
+pub fn services() -> [&'static call::Service; 8] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
         &placement::PLACEMENT,
         &refresher::REFRESHER,
         &refresher::REFRESHABLE,
+        &transfer::TRANSFER,
         &host::HOST,
+        &data::DATAEND,
     ]
 }

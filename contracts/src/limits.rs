@@ -46,3 +46,7 @@ pub const TAG_CHARS_MAX: usize = 128;
 
 /// Depth of the tree of host groups, the root included.
 pub const GROUP_DEPTH_MAX: usize = 16;
+
+/// The slowest that a transfer may be told to go, in bytes a second. Slower, and the time between two chunks of 1 MiB looks
+/// as if the other end were gone.
+pub const TRANSFER_RATE_MIN: u64 = 64 << 10;

@@ -47,6 +47,31 @@ pub fn check_vm_name(name: &str) -> Result<(), Status> {
     .action("Use 1 to 63 letters, digits and hyphens, with a letter or digit at both ends."))
 }
 
+/// The name in the certificate of a host's data end. No two hosts have the same, whatever their ids are made of.
+pub fn data_end(host_id: &str) -> String {
+    /// An id has 64 characters at most and a label of a DNS name 63; each character becomes two.
+    const CHARS_IN_A_LABEL: usize = 31;
+    let bytes = host_id.as_bytes().chunks(CHARS_IN_A_LABEL);
+    let labels: Vec<String> = bytes
+        .map(|bytes| bytes.iter().map(|b| format!("{b:02x}")).collect())
+        .collect();
+    format!("{}.data.muster", labels.join("."))
+}
+
+/// Checks the name of an image file, alone or in a datastore. No name leads out of the folder of images.
+pub fn check_image_file(field: &str, file: &str) -> Result<(), Status> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-+".contains(&b);
+    let ok = (1..=200).contains(&file.len()) && file.bytes().all(plain) && !file.starts_with('.');
+    if ok {
+        return Ok(());
+    }
+    let shown = shorten(file);
+    Err(
+        Status::invalid(field, format!("{shown:?} cannot be the name of an image."))
+            .action("Use letters, digits, dots, hyphens, underscores and plus signs, at most 200."),
+    )
+}
+
 /// Checks a name that people give to groups and the like: one line, not empty.
 pub fn check_title(field: &str, title: &str) -> Result<(), Status> {
     let ok = !title.trim().is_empty()
@@ -83,6 +108,22 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "a/b", "a b", "ä", "../x", &"x".repeat(64)] {
             assert!(check_vm_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_host_has_a_name_of_its_own_in_its_certificate() {
+        assert_eq!(data_end("h1"), "6831.data.muster");
+        assert_ne!(data_end("h1"), data_end("H1"));
+        let longest = data_end(&"x".repeat(64));
+        assert!(longest.len() < 253 && longest.split('.').all(|label| label.len() <= 63));
+    }
+
+    #[test]
+    fn no_name_of_an_image_leads_out_of_its_folder() {
+        assert!(check_image_file("file", "debian-12_a+b.qcow2").is_ok());
+        for bad in ["", ".hidden", "../x", "a/b", "a b", "ä", &"x".repeat(201)] {
+            assert!(check_image_file("file", bad).is_err(), "{bad}");
         }
     }
 

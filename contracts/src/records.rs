@@ -11,6 +11,7 @@ use crate::names::ROOT_GROUP_ID;
 use crate::placement::HostClaims;
 use crate::refresher::Intervals;
 use crate::subjects::buckets;
+use crate::transfer::{Authority, DataEndRecord, TransferRecord};
 
 /// A message that is kept as a record: one per id, in a bucket of its own.
 pub trait Record: Message + Name + Default + Clone + PartialEq + 'static {
@@ -45,7 +46,7 @@ pub mod indexes {
     pub const NAME: &str = "name";
     /// Of hosts and groups: the group that holds it.
     pub const GROUP: &str = "group";
-    /// Of jobs: "open" while not finished, else "ended".
+    /// Of jobs and transfers: "open" while not finished, else "ended".
     pub const PHASE: &str = "phase";
     /// Of jobs: `<kind>/<id>` of the object that the job changes.
     pub const TARGET: &str = "target";
@@ -201,6 +202,56 @@ impl Record for Job {
         event_name(before, after, changed, |job| {
             (job.group_id.clone(), job.kind.clone())
         })
+    }
+}
+
+impl Record for Authority {
+    const BUCKET: &'static str = buckets::TRANSFER_AUTHORITY;
+}
+
+impl Record for DataEndRecord {
+    const BUCKET: &'static str = buckets::DATA_END;
+}
+
+impl Record for TransferRecord {
+    const BUCKET: &'static str = buckets::TRANSFER;
+
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        let phase = if self.state().is_final() {
+            "ended"
+        } else {
+            "open"
+        };
+        vec![(indexes::PHASE, phase.to_owned())]
+    }
+
+    fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
+        let changed = |b: &Self, a: &Self| {
+            if b.state == a.state {
+                "updated"
+            } else {
+                "state_changed"
+            }
+        };
+        let name = |transfer: &Self| {
+            let file = transfer.target.clone().unwrap_or_default().file;
+            file.unwrap_or_default().path
+        };
+        event_name(before, after, changed, |t| (t.group_id.clone(), name(t)))
+    }
+}
+
+impl crate::transfer::transfer_record::State {
+    /// Whether nothing more happens to the transfer by itself.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+            Self::Unspecified
+            | Self::Queued
+            | Self::Running
+            | Self::Retrying
+            | Self::Cancelling => false,
+        }
     }
 }
 

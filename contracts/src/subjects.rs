@@ -19,9 +19,12 @@ pub mod buckets {
     pub const JOB: &str = "job";
     pub const HOST_CLAIMS: &str = "host_claims";
     pub const REFRESHER: &str = "refresher";
+    pub const TRANSFER: &str = "transfer";
+    pub const TRANSFER_AUTHORITY: &str = "transfer_authority";
+    pub const DATA_END: &str = "data_end";
 
     /// Each bucket with the service that owns it.
-    pub const OWNERS: [(&str, &str); 8] = [
+    pub const OWNERS: [(&str, &str); 11] = [
         (HOST_GROUP, "inventory"),
         (HOST, "inventory"),
         (VM, "inventory"),
@@ -30,6 +33,9 @@ pub mod buckets {
         (JOB, "jobs"),
         (HOST_CLAIMS, "placement"),
         (REFRESHER, "refresher"),
+        (TRANSFER, "transfer"),
+        (TRANSFER_AUTHORITY, "transfer"),
+        (DATA_END, "transfer"),
     ];
 }
 

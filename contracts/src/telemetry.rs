@@ -244,6 +244,20 @@ pub const AGENT_BACKLOG: Metric = Metric {
     attributes: &[],
     meaning: "Changes on the host that inventory has not yet acknowledged.",
 };
+pub const AGENT_DATA_BYTES: Metric = Metric {
+    name: "muster.agent.data.bytes",
+    kind: MetricKind::Counter,
+    unit: "By",
+    attributes: &["direction"],
+    meaning: "Content of files that went from host to host, without what is said beside it: `sent` and `received`.",
+};
+pub const TRANSFERS_FINISHED: Metric = Metric {
+    name: "muster.transfers.finished",
+    kind: MetricKind::Counter,
+    unit: "{transfer}",
+    attributes: &["outcome"],
+    meaning: "Copies of files that ended: `succeeded`, `failed` or `cancelled`.",
+};
 pub const GATEWAY_REQUESTS: Metric = Metric {
     name: "muster.gateway.requests",
     kind: MetricKind::Counter,
@@ -303,7 +317,7 @@ pub const REFRESHER_QUEUE: Metric = Metric {
     meaning: "Refreshes that wait to be begun.",
 };
 
-pub const METRICS: [&Metric; 23] = [
+pub const METRICS: [&Metric; 25] = [
     &CALLS,
     &CALL_DURATION,
     &RECORDS_LAG,
@@ -319,6 +333,8 @@ pub const METRICS: [&Metric; 23] = [
     &AGENT_COMMANDS,
     &AGENT_ADOPTIONS,
     &AGENT_BACKLOG,
+    &AGENT_DATA_BYTES,
+    &TRANSFERS_FINISHED,
     &GATEWAY_REQUESTS,
     &GATEWAY_DURATION,
     &GATEWAY_STREAMS,

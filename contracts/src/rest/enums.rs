@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{host, inventory, jobs, refresher};
+use crate::{data, host, inventory, jobs, refresher};
 
 /// An enumeration of a message as a word: the conversion is exhaustive, the word is the same in JSON and in a table.
 macro_rules! words {
@@ -120,6 +120,20 @@ words! {
 }
 
 words! {
+    /// How files travel between hosts.
+    #[derive(Default)]
+    Encryption from data::Encryption {
+        /// As the group above says; encrypted where none says.
+        #[default]
+        Inherit = Unspecified => "inherit",
+        /// TLS 1.3.
+        Tls = Tls => "tls",
+        /// As they are, where the groups of both hosts say so.
+        Plain = Plain => "plain",
+    }
+}
+
+words! {
     /// Where a job stands.
     JobState from jobs::JobState {
         Unknown = Unspecified => "unknown",
@@ -214,6 +228,7 @@ mod tests {
         check(DiskSource::ALL.iter().map(|v| (*v, v.word())).collect());
         check(Approval::ALL.iter().map(|v| (*v, v.word())).collect());
         check(HostStatus::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Encryption::ALL.iter().map(|v| (*v, v.word())).collect());
         check(JobState::ALL.iter().map(|v| (*v, v.word())).collect());
         check(StepState::ALL.iter().map(|v| (*v, v.word())).collect());
         check(RefreshOutcome::ALL.iter().map(|v| (*v, v.word())).collect());

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{id, time};
+use super::{Encryption, id, time};
 use crate::inventory;
 
 /// A node of the tree of host groups. The root is `all-hosts`.
@@ -21,11 +21,14 @@ pub struct HostGroup {
     /// The job that changes the group now.
     pub job_id: Option<String>,
     pub reserves: Option<Reserves>,
+    #[serde(default)]
+    pub encryption: Encryption,
 }
 
 impl From<inventory::HostGroup> for HostGroup {
     /// `path` is the name alone: the path takes knowing the other groups.
     fn from(message: inventory::HostGroup) -> Self {
+        let encryption = message.encryption().into();
         let inventory::HostGroup {
             id: group_id,
             name,
@@ -34,6 +37,7 @@ impl From<inventory::HostGroup> for HostGroup {
             created_ms,
             job_id,
             reserves,
+            encryption: _,
         } = message;
         Self {
             id: group_id,
@@ -44,6 +48,7 @@ impl From<inventory::HostGroup> for HostGroup {
             created: time(created_ms),
             job_id: id(job_id),
             reserves: reserves.map(Into::into),
+            encryption,
         }
     }
 }

@@ -170,6 +170,12 @@ pub struct Progress {
     pub message: String,
     pub bytes_done: u64,
     pub bytes_total: u64,
+    /// 0: not known.
+    #[serde(default)]
+    pub bytes_per_sec: u64,
+    /// Until all bytes are there, at this rate; 0: not known.
+    #[serde(default)]
+    pub secs_left: u64,
 }
 
 impl From<jobs::Progress> for Progress {
@@ -180,6 +186,8 @@ impl From<jobs::Progress> for Progress {
             message,
             bytes_done,
             bytes_total,
+            bytes_per_sec,
+            secs_left,
         } = progress;
         Self {
             job_id,
@@ -187,6 +195,8 @@ impl From<jobs::Progress> for Progress {
             message,
             bytes_done,
             bytes_total,
+            bytes_per_sec,
+            secs_left,
         }
     }
 }

@@ -20,8 +20,8 @@ mod status;
 mod vm;
 
 pub use enums::{
-    Approval, DiskSource, HostStatus, IfBusy, JobState, RefreshOutcome, RefreshTrigger, StepState,
-    VmOrigin, VmState,
+    Approval, DiskSource, Encryption, HostStatus, IfBusy, JobState, RefreshOutcome, RefreshTrigger,
+    StepState, VmOrigin, VmState,
 };
 pub use event::{Event, ObjectRef, PropertyChange};
 pub use group::{HostGroup, Reserves};
@@ -32,8 +32,8 @@ pub use placement::{Rating, Ratings, Reason, ResourceRating};
 pub use problem::Problem;
 pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};
 pub use request::{
-    AddHost, ChangeOptions, CreateGroup, CreateJoinToken, CreateVm, DeleteOptions, JoinToken,
-    MoveHost, NewDisk, NewNetworkCard, RateRequest, UpdateGroup, UpdateVm,
+    AddHost, ChangeOptions, CopyImage, CreateGroup, CreateJoinToken, CreateVm, DeleteOptions,
+    JoinToken, MoveHost, NewDisk, NewNetworkCard, RateRequest, SetThrottle, UpdateGroup, UpdateVm,
 };
 pub use status::{Counts, Status, Versions};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DiskSource, IfBusy, time};
+use super::{DiskSource, Encryption, IfBusy, time};
 use crate::inventory;
 
 /// How a change is to be made; in the query.
@@ -132,6 +132,41 @@ pub struct UpdateGroup {
     /// The group to move it below, by id or name.
     pub parent: Option<String>,
     pub description: Option<String>,
+    /// How files travel between its hosts and others.
+    pub encryption: Option<Encryption>,
+}
+
+/// An image file that is to be copied to a datastore, of the same host or another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CopyImage {
+    /// Host that has the image, by id or name.
+    pub source_host: String,
+    /// The image there, as `<datastore>/<file>`.
+    pub source_image: String,
+    /// Host that gets it, by id or name.
+    pub host: String,
+    /// Datastore of that host. Absent: the one of the source's name.
+    #[serde(default)]
+    pub datastore: Option<String>,
+    /// Name of the copy. Absent: that of the image.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Images of that host, as `<datastore>/<file>`, that may hold parts of the same content: those do not travel. Absent:
+    /// the host looks through those that it knows.
+    #[serde(default)]
+    pub like: Vec<String>,
+    /// Bytes a second, at least 65536. Absent or 0: as fast as it goes.
+    #[serde(default)]
+    pub bytes_per_sec: u64,
+}
+
+/// How fast something may go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetThrottle {
+    /// Bytes a second, at least 65536; 0: as fast as it goes.
+    pub bytes_per_sec: u64,
 }
 
 /// Lets a host that registered itself take part.

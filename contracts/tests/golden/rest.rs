@@ -132,8 +132,15 @@ fn requests() -> Vec<Kind> {
         ),
         kind::<rest::UpdateGroup>(
             "UpdateGroup",
-            || json!({"name": "Prod", "parent": "all-hosts", "description": "d"}),
+            || json!({"name": "Prod", "parent": "all-hosts", "description": "d", "encryption": "plain"}),
         ),
+        kind::<rest::CopyImage>("CopyImage", || {
+            json!({
+                "source_host": "host-1", "source_image": "ds1/debian.qcow2", "host": "host-2", "datastore": "ds2",
+                "file": "debian-13.qcow2", "like": ["ds2/debian-12.qcow2"], "bytes_per_sec": 1_048_576,
+            })
+        }),
+        kind::<rest::SetThrottle>("SetThrottle", || json!({"bytes_per_sec": 1_048_576})),
         kind::<rest::AddHost>("AddHost", || json!({"group": "Prod"})),
         kind::<rest::MoveHost>("MoveHost", || json!({"group": "Prod"})),
         kind::<rest::CreateJoinToken>(
@@ -154,6 +161,7 @@ fn words() -> Vec<Kind> {
     vec![
         kind::<Vec<rest::Approval>>("words.Approval", || json!(rest::Approval::ALL)),
         kind::<Vec<rest::DiskSource>>("words.DiskSource", || json!(rest::DiskSource::ALL)),
+        kind::<Vec<rest::Encryption>>("words.Encryption", || json!(rest::Encryption::ALL)),
         kind::<Vec<rest::HostStatus>>("words.HostStatus", || json!(rest::HostStatus::ALL)),
         kind::<Vec<rest::IfBusy>>("words.IfBusy", || json!(rest::IfBusy::ALL)),
         kind::<Vec<rest::JobState>>("words.JobState", || json!(rest::JobState::ALL)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use crate::commands::{completion, events, group, host, job, placement, refresher, vm};
+use crate::commands::{completion, events, group, host, image, job, placement, refresher, vm};
 use crate::output::Format;
 use crate::{client, values};
 
@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Host groups
     #[command(subcommand)]
     Group(group::Command),
+    /// Image files that machines are made from
+    #[command(subcommand)]
+    Image(image::Command),
     /// Jobs: every change, asked for, running or done
     #[command(subcommand)]
     Job(job::Command),

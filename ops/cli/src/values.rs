@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use contracts::rest::Encryption;
 use contracts::{limits, names};
 
 /// Units of sizes, largest first. `G` means the same as `GiB`, as tools for virtual machines have it.
@@ -74,6 +75,24 @@ pub(crate) fn disk_size(text: &str) -> Result<u64, String> {
         bytes if bytes > limits::DISK_BYTES_MAX => Err("a disk can have at most 64TiB".to_owned()),
         bytes => Ok(bytes),
     }
+}
+
+/// How fast something may go, in bytes a second; 0 is no limit.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        bytes if bytes > 0 && bytes < limits::TRANSFER_RATE_MIN => Err(format!(
+            "a transfer cannot go slower than {}KiB a second",
+            limits::TRANSFER_RATE_MIN >> 10
+        )),
+        bytes => Ok(bytes),
+    }
+}
+
+/// How files travel between hosts.
+pub(crate) fn encryption(text: &str) -> Result<Encryption, String> {
+    let mut all = Encryption::ALL.iter().copied();
+    all.find(|known| known.word() == text)
+        .ok_or_else(|| "write tls, plain or inherit".to_owned())
 }
 
 /// Virtual processors.

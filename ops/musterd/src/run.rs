@@ -28,6 +28,7 @@ pub(crate) fn printed(source: &Source) -> anyhow::Result<String> {
         print_section(&source.section::<jobs::Config>()?)?,
         print_section(&source.section::<placement::Config>()?)?,
         print_section(&source.section::<refresher::Config>()?)?,
+        print_section(&source.section::<transfer::Config>()?)?,
     ];
     Ok(sections.join("\n"))
 }
@@ -88,6 +89,14 @@ async fn run_on(
         connection(refresher::Config::NAME),
         &stop,
         refresher::run,
+    )?;
+    start(
+        &mut services,
+        source,
+        common,
+        connection(transfer::Config::NAME),
+        &stop,
+        transfer::run,
     )?;
     start(
         &mut services,

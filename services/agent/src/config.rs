@@ -1,7 +1,9 @@
 //! Configuration of the agent.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use contracts::names;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,11 @@ pub struct Config {
     pub qemu_user: String,
     /// Whether guests on QEMU's own network reach what the host reaches, its loopback included: `isolated` or `open`.
     pub user_network: UserNetwork,
+    /// Where other hosts fetch files from, as address:port; port 0 is any that is free. `off`: nowhere, and this host dials
+    /// them. Empty: any free port of the address by which this host reaches the bus.
+    pub data_listen: String,
+    /// What other hosts dial, as host:port, where that is not what `data_listen` says.
+    pub data_address: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +66,37 @@ impl Default for Config {
             qemu_img: PathBuf::from("qemu-img"),
             qemu_user: "nobody".to_owned(),
             user_network: UserNetwork::default(),
+            data_listen: String::new(),
+            data_address: String::new(),
         }
     }
+}
+
+/// Of `data_listen`: nowhere.
+const OFF: &str = "off";
+
+/// The address that this host has on its way to the first server of the bus. Nothing is sent.
+fn address_towards(bus_url: &str) -> anyhow::Result<IpAddr> {
+    let first = bus_url.split(',').next().unwrap_or_default().trim();
+    let server = first.rsplit_once("//").map_or(first, |(_, server)| server);
+    let server = server.rsplit_once('@').map_or(server, |(_, server)| server);
+    let addresses = server
+        .to_socket_addrs()
+        .with_context(|| format!("the bus {server} has no address; set data_listen"))?;
+    let mut last = None;
+    for address in addresses {
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0));
+        match socket.and_then(|s| s.connect(address).and_then(|()| s.local_addr())) {
+            Ok(local) => return Ok(local.ip()),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into());
+    Err(error).context("this host has no address on its way to the bus; set data_listen")
 }
 
 impl kit::config::Section for Config {
@@ -76,6 +112,14 @@ impl kit::config::Section for Config {
             names::check_id("host_id", &self.host_id)
                 .map_err(|s| format!("host_id: {}", s.message))?;
         }
+        if !["", OFF].contains(&self.data_listen.as_str())
+            && self.data_listen.parse::<SocketAddr>().is_err()
+        {
+            return Err(format!(
+                "data_listen: {:?} is no address; use 192.0.2.7:2180, or off.",
+                self.data_listen
+            ));
+        }
         for datastore in &self.datastores {
             if !names::is_token(&datastore.name) {
                 return Err(format!(
@@ -89,6 +133,15 @@ impl kit::config::Section for Config {
 }
 
 impl Config {
+    /// Where the data end listens, if it does.
+    pub(crate) fn data_listen(&self, bus_url: &str) -> anyhow::Result<Option<SocketAddr>> {
+        match self.data_listen.as_str() {
+            OFF => Ok(None),
+            "" => Ok(Some(SocketAddr::new(address_towards(bus_url)?, 0))),
+            address => Ok(Some(address.parse()?)),
+        }
+    }
+
     /// Where QEMU finds its things. QEMU runs in another directory, so that every path is made absolute.
     pub(crate) fn settings(&self, data_dir: &Path) -> std::io::Result<Settings> {
         let runtime_dir = match self.runtime_dir.as_os_str().is_empty() {
@@ -134,6 +187,31 @@ mod tests {
             [("local".to_owned(), PathBuf::from("/data/datastore"))]
         );
         assert_eq!(settings.user_network, UserNetwork::Isolated);
+    }
+
+    #[test]
+    fn the_data_end_listens_where_the_bus_is_reached_from_unless_told_otherwise() {
+        let listen = |text: &str| Config {
+            data_listen: text.to_owned(),
+            ..Config::default()
+        };
+        let loopback = listen("")
+            .data_listen("nats://127.0.0.1:4222,nats://other:1")
+            .unwrap();
+        assert_eq!(loopback, Some("127.0.0.1:0".parse().unwrap()));
+        let chosen = listen("192.0.2.7:2180");
+        assert!(chosen.validate().is_ok());
+        assert_eq!(
+            chosen.data_listen("").unwrap(),
+            Some("192.0.2.7:2180".parse().unwrap())
+        );
+        assert_eq!(listen("off").data_listen("").unwrap(), None);
+        assert!(
+            listen("here")
+                .validate()
+                .unwrap_err()
+                .starts_with("data_listen:")
+        );
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The agent: one on each host, the only hand on its hypervisor.
 //!
-//! - Serves: `Host` for the one host it runs on.
-//! - Calls: `Inventory.Register` and `Inventory.Report`.
+//! - Serves: `Host` and `DataEnd` for the one host it runs on, and files of it to other hosts.
+//! - Calls: `Inventory.Register`, `Inventory.Report` and `Transfer.Enroll`.
 //! - Says: a heartbeat every few seconds.
 //! - Owns: the machines of the host, whose definitions lie beside their disks; a store of its own for who it is and what
 //!   became of its commands.
 //! - Never: decides what should run, and never touches a running machine by being stopped, restarted or cut off.
 //!
 //! Reading order: [`hypervisor`] and in it `qemu`, then `operations` (done once), `api`, `reporter`, `heartbeat`, and
-//! `member`, which puts them together.
+//! `member`, which puts them together; [`data`] for what goes from host to host.
 
 pub mod core;
+pub mod data;
 pub mod hypervisor;
 pub mod store;
 
@@ -26,12 +27,18 @@ mod reporter;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use contracts::data::{DATAEND, DataEndServer};
 use kit::service::Parts;
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
+use crate::data::DataEnd;
 use crate::hypervisor::Hypervisor;
 use crate::hypervisor::qemu::Qemu;
 use crate::hypervisor::simulated::Simulated;
-use crate::store::Store;
+use crate::member::NoRecords;
+use crate::store::{Identity, Store};
 
 pub use config::{Config, DatastoreConfig, HypervisorKind};
 pub use member::{Beating, Member};
@@ -39,13 +46,15 @@ pub use operations::Operations;
 
 /// Runs the agent until `parts.stop` is cancelled and every request that was taken is answered. Machines run on.
 pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
+    // A file that may not grow is an error to see, not a signal to die of.
+    let _signals = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let store = Arc::new(Store::open(&parts.folder())?);
     let identity = store.start(&parts.config.host_id, &parts.world.new_id())?;
     let world = parts.world.clone();
     let member = Member {
         bus: Arc::clone(&parts.bus),
         caller: Arc::clone(&parts.caller),
-        identity,
+        identity: identity.clone(),
         name: host_name(&parts.config),
         join_token: parts.config.join_token.clone(),
         operations: Operations::new(store, "", move || world.now_ms()),
@@ -53,9 +62,44 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let _beating = member.beat(contracts::limits::HEARTBEAT_INTERVAL);
     let hypervisor = open_hypervisor(&parts).await?;
     let counting = tokio::spawn(meter::count_machines(Arc::clone(&hypervisor)));
+    let (data, enrolling) = open_data_end(&parts, &identity)?;
+    let subject = DATAEND.subject_of_host(&identity.host_id);
+    let server = Arc::new(DataEndServer(Arc::new(data::Api(Arc::clone(&data)))));
+    let serving_data = kit::rpc::serve(&parts.bus, Arc::new(NoRecords), &subject, server).await?;
     let ran = member.run(hypervisor, &parts.stop).await;
+    serving_data.stop().await;
     counting.abort();
+    enrolling.abort();
     Ok(ran?)
+}
+
+/// Opens the data end and sees to its certificate.
+fn open_data_end(
+    parts: &Parts<Config>,
+    identity: &Identity,
+) -> anyhow::Result<(Arc<DataEnd>, JoinHandle<()>)> {
+    let config = &parts.config;
+    let settings = config.settings(&parts.common.data_dir)?;
+    let world = parts.world.clone();
+    let data = DataEnd::open(data::Settings {
+        host_id: identity.host_id.clone(),
+        roots: data::Roots::new(settings.datastores),
+        folder: parts.folder().join("hashes"),
+        listen: config.data_listen(&parts.common.bus.url)?,
+        now_ms: Box::new(move || world.now_ms()),
+    })?;
+    let data = Arc::new(data);
+    let address = match config.data_address.as_str() {
+        "" => data.address().map_or(String::new(), |a| a.to_string()),
+        address => address.to_owned(),
+    };
+    let enrolling = tokio::spawn(data::keep_enrolled(
+        Arc::clone(&data),
+        Arc::clone(&parts.caller),
+        identity.host_id.clone(),
+        address,
+    ));
+    Ok((data, enrolling))
 }
 
 async fn open_hypervisor(parts: &Parts<Config>) -> anyhow::Result<Arc<dyn Hypervisor>> {

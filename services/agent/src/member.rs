@@ -83,7 +83,7 @@ impl Drop for Beating {
 }
 
 /// The agent keeps no records that a caller could have seen newer.
-struct NoRecords;
+pub(crate) struct NoRecords;
 
 #[async_trait]
 impl kit::rpc::Gate for NoRecords {

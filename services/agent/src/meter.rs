@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use contracts::host::VmState;
-use contracts::telemetry::{AGENT_ADOPTIONS, AGENT_BACKLOG, AGENT_COMMANDS, AGENT_MACHINES};
+use contracts::telemetry::{
+    AGENT_ADOPTIONS, AGENT_BACKLOG, AGENT_COMMANDS, AGENT_DATA_BYTES, AGENT_MACHINES,
+};
 use contracts::{Code, Status, rest};
 use kit::config::Section;
 use kit::telemetry::{self, Counter, Gauge, Histogram};
@@ -19,6 +21,7 @@ static COMMANDS: Histogram = Histogram::new(&AGENT_COMMANDS);
 static ADOPTIONS: Counter = Counter::new(&AGENT_ADOPTIONS);
 static MACHINES: Gauge = Gauge::new(&AGENT_MACHINES);
 static BACKLOG: Gauge = Gauge::new(&AGENT_BACKLOG);
+static DATA_BYTES: Counter = Counter::new(&AGENT_DATA_BYTES);
 
 /// A command's work, below the call that asks for it, from when it begins.
 pub(crate) fn measured<T, F>(
@@ -79,6 +82,11 @@ pub(crate) fn note_adoption(state: VmState) {
 
 pub(crate) fn note_backlog(changes: usize) {
     BACKLOG.set(changes.try_into().unwrap_or(u64::MAX), &[]);
+}
+
+/// Content of a file went to another host, or came from one.
+pub(crate) fn note_data(direction: &str, bytes: usize) {
+    DATA_BYTES.add(bytes as u64, &[("direction", direction)]);
 }
 
 /// Keeps count of the host's machines; goes on for ever.

@@ -12,6 +12,7 @@ use contracts::limits::CALL_TIMEOUT;
 use contracts::placement::{PlacementClient, Rating};
 use contracts::records::Record;
 use contracts::refresher::RefresherClient;
+use contracts::transfer::TransferClient;
 use contracts::{Code, ObjectRef, PropertyChange, Status, subjects};
 use kit::bus::{Bus, Message};
 use prost::Message as _;
@@ -64,6 +65,10 @@ impl Calls {
 
     pub(crate) fn refresher(&self) -> RefresherClient {
         RefresherClient::new(Arc::clone(&self.caller))
+    }
+
+    pub(crate) fn transfer(&self) -> TransferClient {
+        TransferClient::new(Arc::clone(&self.caller))
     }
 
     pub(crate) fn host(&self, host_id: &str) -> HostClient {

@@ -1,7 +1,8 @@
-//! A bad line between a client and a nats-server: it delays, throttles, pauses, cuts, and loses messages by choice.
+//! A bad line between a client and a server: it delays, throttles, pauses, cuts, and loses messages by choice.
 //!
-//! Bytes to the server pass as they are. Bytes to the client are read as the NATS protocol, just far enough to tell one
-//! message from the next, so that a test can lose the acknowledgement of one write and nothing else.
+//! Bytes to the server pass as they are. Bytes to the client of a nats-server are read as the NATS protocol, just far
+//! enough to tell one message from the next, so that a test can lose the acknowledgement of one write and nothing else.
+//! Those to a client of another server pass as they are too, or damaged by choice.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,13 @@ struct Lines {
     refuses: bool,
 }
 
+/// What a line carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Nats,
+    Raw,
+}
+
 /// Says of a message to the client, given whole, whether it is lost.
 type Loses = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
@@ -45,8 +53,17 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port and passes connections on to another port of this machine.
+    /// Listens on a free port and passes connections on to a nats-server on another port of this machine.
     pub async fn start(server_port: u16) -> anyhow::Result<Self> {
+        Self::start_for(server_port, Content::Nats).await
+    }
+
+    /// As [`Proxy::start`], for a server that speaks anything else.
+    pub async fn start_raw(server_port: u16) -> anyhow::Result<Self> {
+        Self::start_for(server_port, Content::Raw).await
+    }
+
+    async fn start_for(server_port: u16, content: Content) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let lines = Arc::new(watch::Sender::new(Lines::default()));
         let loses: Arc<Mutex<Loses>> = Arc::new(Mutex::new(Box::new(|_: &[u8]| false)));
@@ -54,7 +71,7 @@ impl Proxy {
             port: listener.local_addr()?.port(),
             lines: Arc::clone(&lines),
             loses: Arc::clone(&loses),
-            task: tokio::spawn(accept(listener, server_port, lines, loses)),
+            task: tokio::spawn(accept(listener, server_port, lines, loses, content)),
         })
     }
 
@@ -83,7 +100,8 @@ impl Proxy {
         });
     }
 
-    /// Loses the messages to the client that `loses` picks. It sees each whole: control line, headers, payload.
+    /// Loses the messages to the client that `loses` picks. It sees each whole: control line, headers, payload. Of a raw
+    /// line it sees the bytes as they come, and those that it picks arrive with one of them changed.
     pub fn lose(&self, loses: impl FnMut(&[u8]) -> bool + Send + 'static) {
         *self.loses.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(loses);
     }
@@ -101,13 +119,14 @@ async fn accept(
     server_port: u16,
     lines: Arc<watch::Sender<Lines>>,
     loses: Arc<Mutex<Loses>>,
+    content: Content,
 ) {
     while let Ok((client, _)) = listener.accept().await {
         let (lines, loses) = (lines.subscribe(), Arc::clone(&loses));
         if !lines.borrow().refuses {
             tokio::spawn(async move {
                 // A connection that ends is what a test of a bad line is about.
-                let _ = connect(client, server_port, lines, loses).await;
+                let _ = connect(client, server_port, lines, loses, content).await;
             });
         }
     }
@@ -118,6 +137,7 @@ async fn connect(
     server_port: u16,
     lines: watch::Receiver<Lines>,
     loses: Arc<Mutex<Loses>>,
+    content: Content,
 ) -> anyhow::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
     server.set_nodelay(true)?;
@@ -128,7 +148,7 @@ async fn connect(
     let mut watched = lines.clone();
     tokio::select! {
         ended = carry(from_client, to_server, lines.clone(), |l| l.to_server, Some) => ended,
-        ended = carry(from_server, to_client, lines, |l| l.to_client, keep_wanted(loses)) => ended,
+        ended = carry(from_server, to_client, lines, |l| l.to_client, keep(loses, content)) => ended,
         _ = watched.wait_for(|now| now.cuts != cuts) => Ok(()),
     }
 }
@@ -154,6 +174,23 @@ async fn carry(
         if let Some(bytes) = keep(bytes.to_vec()) {
             to.write_all(&bytes).await?;
         }
+    }
+}
+
+type Keep = Box<dyn FnMut(Vec<u8>) -> Option<Vec<u8>> + Send>;
+
+fn keep(loses: Arc<Mutex<Loses>>, content: Content) -> Keep {
+    match content {
+        Content::Nats => Box::new(keep_wanted(loses)),
+        Content::Raw => Box::new(move |mut bytes| {
+            let mut loses = loses.lock().unwrap_or_else(PoisonError::into_inner);
+            if loses(&bytes)
+                && let Some(last) = bytes.last_mut()
+            {
+                *last ^= 1;
+            }
+            Some(bytes)
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `muster group`.
 
 use clap::{Args, Subcommand};
-use contracts::rest::{CreateGroup, HostGroup, UpdateGroup};
+use contracts::rest::{CreateGroup, Encryption, HostGroup, UpdateGroup};
 use reqwest::Method;
 
 use super::list::{Kind, ListArgs, all, list};
@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Show(GroupArg),
     /// Make a group
     Create(CreateArgs),
-    /// Change a group's name or description
+    /// Change a group's name, description, or how files travel
     Edit(EditArgs),
     /// Move a group, and all below it, below another one
     Move(MoveArgs),
@@ -55,7 +55,7 @@ pub(crate) struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "edits", required = true, multiple = true, args = ["name", "description"])]
+#[group(id = "edits", required = true, multiple = true, args = ["name", "description", "encryption"])]
 pub(crate) struct EditArgs {
     #[command(flatten)]
     which: GroupArg,
@@ -65,6 +65,9 @@ pub(crate) struct EditArgs {
     /// New description
     #[arg(long)]
     description: Option<String>,
+    /// How files travel between its hosts and others: tls, plain (where the groups of both hosts say so), or inherit
+    #[arg(long, value_name = "HOW", value_parser = values::encryption)]
+    encryption: Option<Encryption>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -116,6 +119,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
                 name: args.name,
                 parent: None,
                 description: args.description,
+                encryption: args.encryption,
             };
             edit(session, &args.which, &update, &args.change).await
         }
@@ -176,6 +180,7 @@ fn describe(group: &HostGroup, output: &Output) -> String {
         .line("Id", &group.id)
         .line("Path", &group.path)
         .line("Description", &group.description)
+        .line("Files travel", group.encryption)
         .line("Created", human::moment(group.created, output.now))
         .line("Busy with", group.job_id.as_deref().unwrap_or_default());
     let Some(reserves) = &group.reserves else {

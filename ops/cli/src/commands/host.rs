@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use contracts::rest::{
-    AddHost, Approval, CreateJoinToken, Datastore, Host, HostFacts, HostStatus, JoinToken, MoveHost,
+    AddHost, Approval, CreateJoinToken, Datastore, Host, HostFacts, HostStatus, JoinToken,
+    MoveHost, SetThrottle,
 };
 use reqwest::Method;
 
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Move(MoveArgs),
     /// Look at a host and its machines afresh, now
     Refresh(RefreshArgs),
+    /// Limit how fast files travel from and to a host
+    Throttle(ThrottleArgs),
     /// Tokens with which hosts join by themselves
     #[command(subcommand)]
     Token(TokenCommand),
@@ -91,6 +94,15 @@ pub(crate) struct RefreshArgs {
     which: HostArg,
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ThrottleArgs {
+    #[command(flatten)]
+    which: HostArg,
+    /// Size a second, at least 64KiB, or 0 for as fast as it goes
+    #[arg(value_parser = values::rate)]
+    rate: u64,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +202,15 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
             let segments = ["hosts", &args.which.host, "actions", "refresh"];
             let change = Request::change(Method::POST, &segments);
             make(session, vec![change], &args.change).await
+        }
+        Command::Throttle(args) => {
+            let body = SetThrottle {
+                bytes_per_sec: args.rate,
+            };
+            let segments = ["hosts", &args.which.host, "throttle"];
+            let request = Request::change(Method::PUT, &segments).body(&body)?;
+            session.client.send(request).await?;
+            Ok(Exit::Done)
         }
         Command::Token(TokenCommand::Create(args)) => create_token(session, args).await,
     }

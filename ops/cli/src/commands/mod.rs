@@ -4,6 +4,7 @@ pub(crate) mod completion;
 pub(crate) mod events;
 pub(crate) mod group;
 pub(crate) mod host;
+pub(crate) mod image;
 pub(crate) mod job;
 mod list;
 pub(crate) mod placement;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Vm(command) => vm::run(&session, command).await,
         Command::Host(command) => host::run(&session, command).await,
         Command::Group(command) => group::run(&session, command).await,
+        Command::Image(command) => image::run(&session, command).await,
         Command::Job(command) => job::run(&session, command).await,
         Command::Placement(command) => placement::run(&session, command).await,
         Command::Refresher(command) => refresher::run(&session, command).await,

@@ -11,6 +11,7 @@
 mod adoption;
 mod away;
 mod bus;
+mod data;
 mod found;
 mod host;
 mod images;

@@ -7,6 +7,7 @@ mod extract;
 mod groups;
 mod health;
 mod hosts;
+mod images;
 mod jobs;
 mod layers;
 mod lists;
@@ -130,6 +131,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(refreshers::list))
         .routes(routes!(refreshers::get, refreshers::set))
         .routes(routes!(refreshers::refresh_host))
+        .routes(routes!(images::copy))
+        .routes(routes!(images::throttle_host))
+        .routes(routes!(images::throttle_job))
         .routes(routes!(vms::list, vms::create))
         .routes(routes!(vms::get, vms::update, vms::delete))
         .routes(routes!(vms::act))

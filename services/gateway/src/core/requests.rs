@@ -251,6 +251,7 @@ pub(crate) fn group_update(
         name,
         parent: _,
         description,
+        encryption,
     } = request;
     if let Some(name) = &name {
         names::check_title("name", name)?;
@@ -261,6 +262,7 @@ pub(crate) fn group_update(
         name,
         parent_id,
         description,
+        encryption: encryption.map(|said| contracts::data::Encryption::from(said).into()),
     })
 }
 

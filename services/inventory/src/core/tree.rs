@@ -117,7 +117,7 @@ pub fn create(tree: &Tree, change: &GroupChange, now_ms: i64) -> GroupDecision {
         description: change.description.clone().unwrap_or_default(),
         created_ms: now_ms,
         job_id: change.job_id.clone(),
-        reserves: None,
+        ..HostGroup::default()
     };
     Ok(Decision::Put(group.clone(), group))
 }
@@ -138,6 +138,9 @@ pub fn update(tree: &Tree, change: &GroupChange) -> GroupDecision {
     }
     if let Some(description) = &change.description {
         group.description.clone_from(description);
+    }
+    if let Some(encryption) = change.encryption {
+        group.encryption = encryption;
     }
     tree.check_place(
         &group.id,

@@ -80,6 +80,7 @@ async fn create(hands: &Hands, state: &State) -> Result<Done, Status> {
         parent_id: Some(state.request.parent_id.clone()),
         description: Some(state.request.description.clone()),
         job_id: hands.job_id.clone(),
+        ..GroupChange::default()
     };
     hands
         .inventory()

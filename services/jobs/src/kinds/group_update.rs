@@ -1,4 +1,4 @@
-//! Renames, describes or moves a host group.
+//! Renames, describes or moves a host group, or says how files travel to and from its hosts.
 
 use contracts::inventory::{GroupChange, HostGroup};
 use contracts::jobs::{GroupUpdate, Plan};
@@ -31,7 +31,7 @@ pub(crate) static KIND: Table<State> = Table {
     plan: |calls, state| Box::pin(plan(calls, state)),
     steps: &[Step {
         name: "update",
-        description: "Rename, describe or move the host group",
+        description: "Change the host group",
         needed: always,
         action: |hands, state| Box::pin(update(hands, state)),
         undo: Undo::By(|hands, state| Box::pin(restore(hands, state))),
@@ -40,9 +40,13 @@ pub(crate) static KIND: Table<State> = Table {
 
 pub(super) fn read(request: &GroupUpdate) -> Result<State, Status> {
     check_id("group_id", &request.group_id)?;
-    if request.name.is_none() && request.parent_id.is_none() && request.description.is_none() {
+    let change = GroupUpdate {
+        group_id: String::new(),
+        ..request.clone()
+    };
+    if change == GroupUpdate::default() {
         return Err(Status::invalid("", "Nothing is to be changed.")
-            .action("Give a name, a parent or a description."));
+            .action("Give a name, a parent, a description or an encryption."));
     }
     if let Some(name) = &request.name {
         check_title("name", name)?;
@@ -77,6 +81,7 @@ fn after(state: &State) -> HostGroup {
         name: request.name.clone().unwrap_or(before.name),
         parent_id: request.parent_id.clone().unwrap_or(before.parent_id),
         description: request.description.clone().unwrap_or(before.description),
+        encryption: request.encryption.unwrap_or(before.encryption),
         ..before
     }
 }
@@ -95,6 +100,7 @@ async fn update(hands: &Hands, state: &State) -> Result<Done, Status> {
         name: request.name.clone(),
         parent_id: request.parent_id.clone(),
         description: request.description.clone(),
+        encryption: request.encryption,
         job_id: hands.job_id.clone(),
     };
     hands
@@ -114,6 +120,7 @@ async fn restore(hands: &Hands, state: &State) -> Result<Done, Status> {
             .description
             .as_ref()
             .map(|_| before.description.clone()),
+        encryption: request.encryption.map(|_| before.encryption),
         job_id: hands.job_id.clone(),
     };
     gone(

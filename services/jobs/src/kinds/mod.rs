@@ -7,6 +7,7 @@ mod groups;
 mod host_add;
 mod host_move;
 mod host_remove;
+mod image_copy;
 mod machine;
 mod refresh;
 mod refresher_set;
@@ -30,7 +31,7 @@ use prost::Message;
 use crate::fleet::Fleet;
 use table::{Kind, Table};
 
-static ALL: [&dyn Kind; 18] = [
+static ALL: [&dyn Kind; 19] = [
     &vm_create::KIND,
     &vm_delete::KIND,
     &vm_start::KIND,
@@ -49,6 +50,7 @@ static ALL: [&dyn Kind; 18] = [
     &group_delete::KIND,
     &refresh::KIND,
     &refresher_set::KIND,
+    &image_copy::KIND,
 ];
 
 /// The kind of a job that is there.
@@ -108,6 +110,7 @@ pub(crate) fn read(
         Params::GroupDelete(p) => draft(&group_delete::KIND, &group_delete::read(p)?),
         Params::Refresh(p) => draft(&refresh::KIND, &refresh::read(p)?),
         Params::RefresherSet(p) => draft(&refresher_set::KIND, &refresher_set::read(p)?),
+        Params::ImageCopy(p) => draft(&image_copy::KIND, &image_copy::read(p, world)?),
     })
 }
 

@@ -12,7 +12,7 @@ use crate::hands::{Calls, Done, Hands};
 
 /// Takes the object; every kind that changes one that is there begins with it.
 pub(crate) const TAKE: &str = "take";
-/// Gives the object back; every kind ends with it.
+/// Gives the object back; every kind of an object of the fleet ends with it.
 pub(crate) const RELEASE: &str = "release";
 
 /// Does or undoes a step. Asked again, it finds what it did before and leaves it.

@@ -5,8 +5,8 @@ use contracts::host::VmState;
 use contracts::inventory::host;
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
-    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostTarget, Refresh, RefresherSet,
-    VmCreate, VmTarget, VmUpdate,
+    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostTarget, ImageCopy, Refresh,
+    RefresherSet, VmCreate, VmTarget, VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::refresher::Interval;
@@ -33,7 +33,7 @@ const POWER: Case = Case {
     irrevocable: None,
 };
 
-pub(crate) const CASES: [Case; 18] = [
+pub(crate) const CASES: [Case; 19] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -152,6 +152,13 @@ pub(crate) const CASES: [Case; 18] = [
         closing: &[],
         ..POWER
     },
+    Case {
+        kind: "image_copy",
+        steps: &["copy"],
+        undoable: &["copy"],
+        closing: &[],
+        ..POWER
+    },
 ];
 
 impl Case {
@@ -257,6 +264,12 @@ impl Case {
                     off: false,
                 }),
                 ..RefresherSet::default()
+            }),
+            "image_copy" => Kind::ImageCopy(ImageCopy {
+                source_host_id: "h1".to_owned(),
+                source_image: format!("ds/{name}.raw"),
+                target_host_id: "h2".to_owned(),
+                ..ImageCopy::default()
             }),
             other => panic!("no case for {other}"),
         }

@@ -91,8 +91,11 @@ async fn every_kind_works_and_shows_its_steps() {
             .iter()
             .any(|line| line.contains(&job.id));
         assert!(!is_held, "{}: the object was not given back", case.kind);
-        if !case.is_traceless() {
+        // A copied file is no record of the fleet's.
+        if !case.is_traceless() && case.kind != "image_copy" {
             assert_ne!(job.changes, [], "{}", case.kind);
+        }
+        if !case.is_traceless() {
             assert_ne!(
                 house.fleet.picture(&trial.name),
                 trial.before,

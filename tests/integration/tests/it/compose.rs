@@ -42,6 +42,7 @@ fn compose_knows_every_service_and_publishes_to_this_machine_only() {
         "jobs",
         "placement",
         "refresher",
+        "transfer",
     ] {
         let service = &config["services"][service];
         assert!(

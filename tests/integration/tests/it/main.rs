@@ -14,6 +14,7 @@ mod client;
 mod clocks;
 mod cluster;
 mod compose;
+mod copies;
 mod crashes;
 mod deaf;
 mod dependencies;

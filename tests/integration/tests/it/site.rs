@@ -13,7 +13,14 @@ use crate::fleet::{Client, Fleet, Process};
 const PASSWORD: &str = "ptest";
 
 /// In the order in which they are started.
-pub const SERVICES: [&str; 5] = ["inventory", "placement", "refresher", "jobs", "gateway"];
+pub const SERVICES: [&str; 6] = [
+    "inventory",
+    "placement",
+    "refresher",
+    "transfer",
+    "jobs",
+    "gateway",
+];
 
 /// How a site is built.
 pub struct Plan {

@@ -42,7 +42,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
     match name {
         "contracts" => &[],
         "kit" | "muster" => &["contracts"],
-        "gateway" | "inventory" | "jobs" | "placement" | "refresher" | "agent" => {
+        "gateway" | "inventory" | "jobs" | "placement" | "refresher" | "transfer" | "agent" => {
             &["contracts", "kit"]
         }
         "musterd" => &[
@@ -53,6 +53,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
             "jobs",
             "placement",
             "refresher",
+            "transfer",
         ],
         // Its hosts run the agent's own code.
         "simfleet" => &["contracts", "kit", "agent"],

@@ -4,6 +4,7 @@ mod hosts;
 mod inventory;
 mod placement;
 mod refresher;
+mod transfer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use contracts::names::ROOT_GROUP_ID;
 use contracts::placement::{PLACEMENT, PlacementServer};
 use contracts::records::Record;
 use contracts::refresher::{REFRESHER, RefresherServer};
+use contracts::transfer::{TRANSFER, TransferServer};
 use kit::bus::Bus;
 use kit::bus::nats::NatsBus;
 use kit::records::{Decision, Mirror, Records, Store};
@@ -28,6 +30,7 @@ pub(crate) use hosts::FakeHost;
 pub(crate) use inventory::FakeInventory;
 pub(crate) use placement::FakePlacement;
 pub(crate) use refresher::FakeRefresher;
+pub(crate) use transfer::FakeTransfer;
 
 pub(crate) const MEMORY_BYTES: u64 = 64 << 30;
 
@@ -39,6 +42,7 @@ pub(crate) struct Fleet {
     pub(crate) machines: Vec<Arc<FakeHost>>,
     pub(crate) placement: Arc<FakePlacement>,
     pub(crate) refresher: Arc<FakeRefresher>,
+    pub(crate) transfer: Arc<FakeTransfer>,
     _servers: Vec<Server>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
@@ -66,6 +70,7 @@ impl Fleet {
         )
         .unwrap();
         let placement = Arc::new(FakePlacement::new(hosts.clone(), vms.clone()));
+        let transfer = Arc::new(FakeTransfer::default());
         let inventory = Arc::new(FakeInventory {
             vms: vms.clone(),
             hosts: hosts.clone(),
@@ -98,6 +103,14 @@ impl Fleet {
             )
             .await
             .unwrap(),
+            serve(
+                &bus,
+                Arc::clone(&store) as _,
+                TRANSFER.subject,
+                Arc::new(TransferServer(Arc::clone(&transfer))),
+            )
+            .await
+            .unwrap(),
         ];
         for host in &machines {
             let server = Arc::new(HostServer(Arc::clone(host)));
@@ -119,6 +132,7 @@ impl Fleet {
             machines,
             placement,
             refresher,
+            transfer,
             _servers: servers,
             stop,
             _folder: folder,
@@ -222,6 +236,7 @@ impl Fleet {
         }
         lines.extend(self.placement.claims_of(name));
         lines.extend(self.refresher.intervals_of(name));
+        lines.extend(self.transfer.files_named(name));
         lines
     }
 }

@@ -1,0 +1,222 @@
+//! Which files the data end may touch: regular ones below its datastores, reached without any link.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use contracts::data::{FileFacts, FileRef, FileStamp};
+use contracts::{Code, ObjectRef, Status, names};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+
+/// The datastores of the host by their names.
+#[derive(Clone, Debug, Default)]
+pub struct Roots(BTreeMap<String, PathBuf>);
+
+/// Where a file that is to be made will be: its folder, open, and its name there.
+pub(super) struct Place {
+    pub(super) folder: File,
+    pub(super) name: String,
+}
+
+impl Roots {
+    pub fn new(datastores: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
+        Self(datastores.into_iter().collect())
+    }
+
+    /// The folder of a datastore.
+    fn root(&self, file: &FileRef) -> Result<&Path, Status> {
+        let root = self.0.get(&file.datastore).map(PathBuf::as_path);
+        root.ok_or_else(|| {
+            let message = format!(
+                "This host has no datastore {:?}.",
+                names::shorten(&file.datastore)
+            );
+            Status::new(Code::NotFound, message).action("List the host's datastores.")
+        })
+    }
+
+    /// Opens a file to read it. The kernel sees to it that the way stays below the datastore.
+    pub(super) fn open(&self, file: &FileRef) -> Result<File, Status> {
+        check_path(file)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = self.below(self.root(file)?, &file.path, flags);
+        let opened = opened.map_err(|error| not_opened(file, error))?;
+        let metadata = opened
+            .metadata()
+            .map_err(|e| failed(file, "looked at", &e))?;
+        if !metadata.is_file() {
+            return Err(refused(file, "is not a regular file"));
+        }
+        if metadata.len() > contracts::limits::DISK_BYTES_MAX {
+            return Err(refused(file, "says that it is larger than any disk"));
+        }
+        Ok(opened)
+    }
+
+    /// Opens the folder of a file that is to be made.
+    pub(super) fn place(&self, file: &FileRef) -> Result<Place, Status> {
+        check_path(file)?;
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let opened = self.below(self.root(file)?, folder, flags);
+        Ok(Place {
+            folder: opened.map_err(|error| not_opened(file, error))?,
+            name: name.to_owned(),
+        })
+    }
+
+    fn below(&self, root: &Path, path: &str, flags: OFlags) -> Result<File, Errno> {
+        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(root, folder, Mode::empty())?;
+        let way = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let opened = openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), way)?;
+        Ok(File::from(opened))
+    }
+}
+
+/// No part of a path is hidden, which is how our own unfinished files are named, or leads up.
+fn check_path(file: &FileRef) -> Result<(), Status> {
+    let is_fine = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
+    if file.path.len() <= 1024 && file.path.split('/').all(is_fine) {
+        return Ok(());
+    }
+    Err(refused(file, "is not a path below a datastore"))
+}
+
+fn not_opened(file: &FileRef, error: Errno) -> Status {
+    match error {
+        Errno::NOENT | Errno::NOTDIR => Status::not_found(object(file)),
+        Errno::XDEV | Errno::LOOP => refused(file, "leads out of its datastore, or over a link"),
+        // A socket, or a device without a driver.
+        Errno::NXIO | Errno::NODEV => refused(file, "is not a regular file"),
+        error => failed(file, "opened", &error.into()),
+    }
+}
+
+fn object(file: &FileRef) -> ObjectRef {
+    let name = format!(
+        "{}/{}",
+        names::shorten(&file.datastore),
+        names::shorten(&file.path)
+    );
+    ObjectRef::new("file", &name, &name)
+}
+
+/// What will not be done with a file, however often it is asked.
+pub(super) fn refused(file: &FileRef, why: &str) -> Status {
+    let object = object(file);
+    Status::precondition(format!("File {} {why}.", object.name))
+        .about(object)
+        .action("Name a plain file below one of the host's datastores.")
+}
+
+/// What the system did not do.
+pub(super) fn failed(file: &FileRef, what: &str, error: &io::Error) -> Status {
+    let object = object(file);
+    let message = format!("File {} could not be {what}: {error}.", object.name);
+    let (code, action) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            (
+                Code::ResourceExhausted,
+                "Free room on the datastore, or use another; then start the transfer again.",
+            )
+        }
+        _ => (
+            Code::Internal,
+            "Look at the host's disk and at the rights of the file.",
+        ),
+    };
+    Status::new(code, message).about(object).action(action)
+}
+
+pub(super) fn stamp(metadata: &Metadata) -> FileStamp {
+    let nanoseconds =
+        |secs: i64, rest: i64| secs.saturating_mul(1_000_000_000).saturating_add(rest);
+    FileStamp {
+        inode: metadata.ino(),
+        size_bytes: metadata.len(),
+        modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+pub(super) fn facts(metadata: &Metadata) -> FileFacts {
+    FileFacts {
+        size_bytes: metadata.len(),
+        allocated_bytes: metadata.blocks().saturating_mul(512).min(metadata.len()),
+        stamp: Some(stamp(metadata)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn file(path: &str) -> FileRef {
+        FileRef {
+            datastore: "ds".to_owned(),
+            path: path.to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_plain_files_below_a_datastore_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let images = dir.path().join("ds/images");
+        std::fs::create_dir_all(&images).unwrap();
+        std::fs::write(images.join("good.raw"), "x").unwrap();
+        std::fs::write(images.join(".good.raw.part"), "x").unwrap();
+        std::fs::write(dir.path().join("outside"), "x").unwrap();
+        symlink("good.raw", images.join("link.raw")).unwrap();
+        symlink(dir.path(), images.join("up")).unwrap();
+        let _socket = UnixListener::bind(images.join("socket.raw")).unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            images.join("pipe.raw"),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        let huge = File::create(images.join("huge.raw")).unwrap();
+        // As large as the filesystem lets it be, if that is more than any disk.
+        let is_huge = huge
+            .set_len(contracts::limits::DISK_BYTES_MAX + 4096)
+            .is_ok();
+        let roots = Roots::new([("ds".to_owned(), dir.path().join("ds"))]);
+        assert!(roots.open(&file("images/good.raw")).is_ok());
+        let code = |path: &str| roots.open(&file(path)).unwrap_err().code();
+        for path in [
+            "images/link.raw",
+            "images/up/outside",
+            "images/socket.raw",
+            "images/pipe.raw",
+            "images",
+            "../outside",
+            "images/../../outside",
+            "/etc/passwd",
+            "images//good.raw",
+            "images/.good.raw.part",
+            "",
+            "images/good.raw\0",
+        ] {
+            assert_eq!(code(path), Code::FailedPrecondition, "{path}");
+        }
+        assert!(!is_huge || code("images/huge.raw") == Code::FailedPrecondition);
+        assert_eq!(code("images/none.raw"), Code::NotFound);
+        let elsewhere = FileRef {
+            datastore: "other".to_owned(),
+            ..file("images/good.raw")
+        };
+        assert_eq!(roots.open(&elsewhere).unwrap_err().code(), Code::NotFound);
+        assert!(roots.place(&file("images/new.raw")).is_ok());
+        assert!(roots.place(&file("images/up/new.raw")).is_err());
+    }
+}

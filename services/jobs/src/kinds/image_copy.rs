@@ -1,0 +1,220 @@
+//! Copies an image file to a datastore, of the same host or another.
+
+use std::time::Duration;
+
+use contracts::data::FileRef;
+use contracts::jobs::{ImageCopy, Plan};
+use contracts::names::{check_id, check_image_file};
+use contracts::transfer::transfer_record::State as Transfer;
+use contracts::transfer::{Endpoint, StartRequest, TransferRecord, TransferRef};
+use contracts::{ObjectRef, Status};
+use kit::world::World;
+use tokio::time::Instant;
+
+use super::table::{Moment, Object, Step, Table, Target, Undo, always};
+use crate::fleet::{Fleet, check_responding};
+use crate::hands::{Calls, Done, Hands};
+
+/// Between two looks at the transfer. It tells its progress itself.
+const LOOK_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How long one try to remove a copy waits for its host. The engine tries more than once.
+const REMOVE_PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct State {
+    /// As asked, with everything filled in that was left open.
+    #[prost(message, required, tag = "1")]
+    request: ImageCopy,
+    #[prost(string, tag = "2")]
+    transfer_id: String,
+    /// Name of the target's host.
+    #[prost(string, tag = "3")]
+    host_name: String,
+    #[prost(string, tag = "4")]
+    group_id: String,
+}
+
+pub(crate) static KIND: Table<State> = Table {
+    name: "image_copy",
+    object: Object::Untouched,
+    target: |state| Target {
+        object: ObjectRef::new("image", &state.transfer_id, &state.title()),
+        group_id: state.group_id.clone(),
+    },
+    look,
+    plan: |calls, state| Box::pin(plan(calls, state)),
+    steps: &[Step {
+        name: "copy",
+        description: "Copy the file and verify it",
+        needed: always,
+        action: |hands, state| Box::pin(copy(hands, state)),
+        undo: Undo::By(|hands, state| Box::pin(remove(hands, state))),
+    }],
+};
+
+/// `<datastore>/<file>`.
+fn split<'a>(field: &str, image: &'a str) -> Result<(&'a str, &'a str), Status> {
+    let (datastore, file) = image.split_once('/').unwrap_or(("", image));
+    if datastore.is_empty() {
+        let message = "The datastore of the image is not named.";
+        return Err(Status::invalid(field, message).action("Write <datastore>/<file>."));
+    }
+    check_id(field, datastore)?;
+    check_image_file(field, file)?;
+    Ok((datastore, file))
+}
+
+pub(super) fn read(request: &ImageCopy, world: &World) -> Result<State, Status> {
+    let mut request = request.clone();
+    check_id("source_host_id", &request.source_host_id)?;
+    check_id("target_host_id", &request.target_host_id)?;
+    let source_image = request.source_image.clone();
+    let (datastore, file) = split("source_image", &source_image)?;
+    if request.target_datastore.is_empty() {
+        datastore.clone_into(&mut request.target_datastore);
+    }
+    if request.target_file.is_empty() {
+        file.clone_into(&mut request.target_file);
+    }
+    check_id("target_datastore", &request.target_datastore)?;
+    check_image_file("target_file", &request.target_file)?;
+    for seed in &request.seeds {
+        split("seeds", seed)?;
+    }
+    Ok(State {
+        request,
+        transfer_id: world.new_id(),
+        ..State::default()
+    })
+}
+
+fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
+    check_responding(&fleet.host(&state.request.source_host_id)?)?;
+    let host = fleet.host(&state.request.target_host_id)?;
+    check_responding(&host)?;
+    state.host_name = host.name;
+    state.group_id = host.group_id;
+    Ok(())
+}
+
+impl State {
+    fn title(&self) -> String {
+        let request = &self.request;
+        format!(
+            "{}:{}/{}",
+            self.host_name, request.target_datastore, request.target_file
+        )
+    }
+
+    fn start_request(&self, job_id: &str) -> Result<StartRequest, Status> {
+        let request = &self.request;
+        let image = |datastore: &str, file: &str| FileRef {
+            datastore: datastore.to_owned(),
+            path: format!("images/{file}"),
+        };
+        let end = |host_id: &str, file: FileRef| Endpoint {
+            host_id: host_id.to_owned(),
+            file: Some(file),
+        };
+        let (datastore, file) = split("source_image", &request.source_image)?;
+        let seeds = request.seeds.iter().map(|seed| {
+            let (datastore, file) = split("seeds", seed)?;
+            Ok(image(datastore, file))
+        });
+        let target = image(&request.target_datastore, &request.target_file);
+        Ok(StartRequest {
+            transfer_id: self.transfer_id.clone(),
+            source: Some(end(&request.source_host_id, image(datastore, file))),
+            target: Some(end(&request.target_host_id, target)),
+            seeds: seeds.collect::<Result<_, Status>>()?,
+            bytes_per_sec: request.bytes_per_sec,
+            job_id: job_id.to_owned(),
+        })
+    }
+
+    fn transfer(&self) -> TransferRef {
+        TransferRef {
+            transfer_id: self.transfer_id.clone(),
+        }
+    }
+}
+
+async fn plan(calls: &Calls, state: &State) -> Result<Plan, Status> {
+    let request = state.start_request("")?;
+    let plan = calls.transfer().plan(&calls.context, &request).await?;
+    Ok(Plan {
+        host_id: state.request.target_host_id.clone(),
+        host_name: state.host_name.clone(),
+        bytes_to_move: plan.allocated_bytes,
+        ..Plan::default()
+    })
+}
+
+async fn copy(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let request = state.start_request(&hands.job_id)?;
+    let transfers = hands.transfer();
+    transfers.start(&hands.context, &request).await?;
+    loop {
+        match transfers.get(&hands.context, &state.transfer()).await {
+            Ok(now) if now.state().is_final() => return ended(&now),
+            Err(error) if !error.retryable() => return Err(error),
+            // The service is away; the hosts go on meanwhile.
+            _ => {}
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+fn ended(transfer: &TransferRecord) -> Result<Done, Status> {
+    match transfer.state() {
+        Transfer::Succeeded => Done::saying(tell(transfer)),
+        Transfer::Cancelled => Err(Status::precondition("The transfer was cancelled.")
+            .action("Restart the job to copy the file after all.")),
+        _ => {
+            let unknown = || Status::internal("The transfer does not say why it has failed.");
+            Err(given_up(transfer.problem.clone().unwrap_or_else(unknown)))
+        }
+    }
+}
+
+/// The transfer was tried again for as long as that made sense: another try of the step is for a person to ask for.
+fn given_up(problem: Status) -> Status {
+    match problem.retryable() {
+        true => Status {
+            code: contracts::Code::FailedPrecondition.into(),
+            ..problem
+        },
+        false => problem,
+    }
+}
+
+fn tell(transfer: &TransferRecord) -> String {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    match transfer.method.as_str() {
+        "network" => format!(
+            "{} MiB are there and verified; {} MiB travelled, {} MiB were there already.",
+            mib(transfer.bytes_total),
+            mib(transfer.bytes_received),
+            mib(transfer.bytes_reused),
+        ),
+        "reflink" => "The copy shares its blocks with the image.".to_owned(),
+        _ => format!("{} MiB are copied.", mib(transfer.bytes_total)),
+    }
+}
+
+/// Stops the transfer and waits until nothing of it is left.
+async fn remove(hands: &Hands, state: &State) -> Result<Done, Status> {
+    let transfers = hands.transfer();
+    let since = Instant::now();
+    while since.elapsed() < REMOVE_PATIENCE {
+        let transfer = transfers.cancel(&hands.context, &state.transfer()).await?;
+        if transfer.state() == Transfer::Cancelled {
+            return Done::quiet();
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    let title = state.title();
+    let message = format!("What the copy has made of {title} is not removed yet.");
+    Err(Status::unavailable(message).action("Bring the host and its agent back."))
+}
