@@ -122,12 +122,14 @@ fn two_instances_share_the_targets_and_one_takes_over_when_the_other_is_silent_o
         begun.extend(run(&mut b, now_ms, now_ms + 1_000, Ending::Fine));
     }
     assert_eq!(of_kind(&begun, "light").len(), 400);
+    // Each twice, and once more what was due while nobody looked.
+    let twice_each = 400..=420;
     // b is not heard any more.
     let alone = run(&mut a, 4 * MINUTE + 6_000, 8 * MINUTE + 6_000, Ending::Fine);
-    assert_eq!(of_kind(&alone, "light").len(), 400);
+    assert!(twice_each.contains(&of_kind(&alone, "light").len()));
     b.heard("a", true, 4 * MINUTE);
     let alone = run(&mut b, 4 * MINUTE, 8 * MINUTE, Ending::Fine);
-    assert_eq!(of_kind(&alone, "light").len(), 400);
+    assert!(twice_each.contains(&of_kind(&alone, "light").len()));
 }
 
 #[test]
@@ -237,8 +239,6 @@ fn the_line_is_never_longer_than_there_are_targets() {
 fn after_a_standstill_what_was_missed_is_not_made_up_for_all_at_once() {
     let mut plan = planned("a", LIMITS, hosts(400));
     run(&mut plan, 0, 3 * MINUTE, Ending::Fine);
-    announce(&mut plan, 30 * MINUTE);
-    plan.start(30 * MINUTE);
     // Only what has an interval longer than that is made up for.
     let begun = run(&mut plan, 30 * MINUTE, 30 * MINUTE + 1_000, Ending::Fine);
     assert!(of_kind(&begun, "light").len() < 20);
