@@ -128,7 +128,12 @@ impl Host {
         serve(&on, Arc::new(NoRecords), &subject, Arc::new(answers))
             .await
             .expect("a model serves");
-        let beating = report::beat(Arc::clone(&on), self.id.clone(), generation);
+        let beating = report::beat(
+            self.world.clone(),
+            Arc::clone(&on),
+            self.id.clone(),
+            generation,
+        );
         let telling = report::tell(Arc::clone(self), on, generation, heard);
         let tasks = vec![
             tokio::spawn(beating).abort_handle(),

@@ -15,12 +15,13 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 
 use super::hosts::{Change, Host};
+use crate::world::World;
 
 /// Between calls to inventory while it does not take them.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Says every few seconds that the host is alive.
-pub(super) async fn beat(bus: Arc<dyn Bus>, host_id: String, generation: u64) {
+pub(super) async fn beat(world: World, bus: Arc<dyn Bus>, host_id: String, generation: u64) {
     let subject = subjects::heartbeat(&host_id);
     let beat = Heartbeat {
         host_id,
@@ -29,7 +30,7 @@ pub(super) async fn beat(bus: Arc<dyn Bus>, host_id: String, generation: u64) {
     loop {
         let sent = bus.publish(&subject, Message::new(beat.encode_to_vec()));
         sent.await.expect("a beat is small");
-        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+        world.pass(HEARTBEAT_INTERVAL).await;
     }
 }
 
@@ -81,7 +82,7 @@ impl Reporter {
             if answer.is_ok_and(|answer| answer.approved) {
                 return;
             }
-            tokio::time::sleep(RETRY_INTERVAL).await;
+            self.host.world.pass(RETRY_INTERVAL).await;
         }
     }
 
@@ -104,9 +105,9 @@ impl Reporter {
                     return Heard::RegisterAgain;
                 }
                 Ok(_) => {}
-                Err(error) if error.retryable() => tokio::time::sleep(RETRY_INTERVAL).await,
+                Err(error) if error.retryable() => self.host.world.pass(RETRY_INTERVAL).await,
                 Err(_) => {
-                    tokio::time::sleep(RETRY_INTERVAL).await;
+                    self.host.world.pass(RETRY_INTERVAL).await;
                     return Heard::RegisterAgain;
                 }
             }
