@@ -253,6 +253,12 @@ async fn every_metric_arrives_as_the_page_has_it() {
         .client
         .done("POST", "/api/v1/images/actions/copy", copy)
         .await;
+    // Nothing is due for a refresh within the test's patience.
+    let refresh = "/api/v1/vms/measured/actions/refresh";
+    fleet
+        .client
+        .done("POST", refresh, serde_json::json!({}))
+        .await;
     // So that it finds a machine when it starts. One that ends in order sends what is left.
     fleet.agents[0].terminate();
     fleet.agents[0].restart();

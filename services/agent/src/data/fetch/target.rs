@@ -89,6 +89,7 @@ pub(super) fn begin(
         }
         return Err(there(&name));
     }
+    let is_new = left.is_none();
     let head = left.unwrap_or_else(|| Head {
         stamp: facts.stamp,
         transfer_id: ticket.transfer_id.clone(),
@@ -105,8 +106,16 @@ pub(super) fn begin(
         head,
     };
     target.check_room(facts)?;
-    target.settle().map_err(failed)?;
-    Ok(Begun::Going(Box::new(target)))
+    match target.settle() {
+        Ok(()) => Ok(Begun::Going(Box::new(target))),
+        Err(error) => {
+            // A journal that names no transfer would be nobody's to remove.
+            if is_new {
+                target.remove().map_err(failed)?;
+            }
+            Err(failed(error))
+        }
+    }
 }
 
 fn left_nothing(journal: &Slots) -> io::Result<bool> {
