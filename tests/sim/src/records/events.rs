@@ -127,6 +127,10 @@ fn must_be_told(entry: &LogEntry, told: &[Told], now_ms: i64) -> bool {
     let id = subjects::record_id(Vm::BUCKET, &entry.subject).unwrap_or_default();
     let still_there = told.iter().filter(|told| now_ms - told.time_ms < KEPT_MS);
     let known = still_there.rev().find(|told| told.event.id == id);
+    // It was told before its log was lost, and written again as it was.
+    if known.is_some_and(|told| told.event.after == entry.message.payload) {
+        return false;
+    }
     let was_there = known.is_some_and(|told| !told.event.after.is_empty());
     // Made and deleted before anybody looked: nothing to tell.
     value_of(entry).is_some() || was_there

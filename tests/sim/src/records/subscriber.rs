@@ -64,9 +64,11 @@ impl Subscriber {
             return;
         };
         while let Some(Ok(entry)) = entries.next().await {
-            if self.server.epochs(subjects::EVENTS) == epoch {
-                self.got(entry.sequence);
+            // Made, or restored, while the reading was asked for or since: from its beginning.
+            if self.server.epochs(subjects::EVENTS) != epoch {
+                return;
             }
+            self.got(entry.sequence);
         }
     }
 
