@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod claims;
 pub mod load;
+pub mod model;
 pub mod rate;
 pub mod requirements;
 pub mod reserves;
