@@ -8,12 +8,15 @@ mod create;
 mod fleet;
 mod idle;
 mod muster;
+mod packing;
 mod power_off;
 mod programs;
 mod qmp;
+mod scan;
 mod table;
 mod writes;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -32,6 +35,16 @@ struct Arguments {
     /// Its machines.
     #[arg(long, default_value_t = 45_000)]
     vms: usize,
+    /// Machines that come and go, for `packing`: CSV, plain or xz.
+    #[arg(
+        long,
+        env = "MUSTER_TRACE",
+        default_value = "../shared/data/azure_v1_vm_arrivals.csv.xz"
+    )]
+    trace: PathBuf,
+    /// Hosts for `packing`, as <vCPU>x<GiB>[:<number, for the first refusal>]; may be given several times.
+    #[arg(long = "host", default_values = ["64x256:1500", "64x144:1800"])]
+    shapes: Vec<packing::Shape>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,6 +63,10 @@ enum Bench {
     PowerOff,
     /// Memory, processor and wakes while nothing happens.
     Idle,
+    /// The best host of many by columns beside host by host.
+    Scan,
+    /// Rules of placement on a trace, and re-packing.
+    Packing,
 }
 
 #[tokio::main]
@@ -81,6 +98,14 @@ async fn main() -> anyhow::Result<()> {
     }
     if arguments.which.contains(&Bench::Growth) {
         println!("{}", fleet::growth().await?);
+    }
+    if wanted(Bench::Scan) {
+        println!("{}", scan::run());
+    }
+    if wanted(Bench::Packing) {
+        for report in packing::run(&arguments.trace, &arguments.shapes)? {
+            println!("{report}");
+        }
     }
     Ok(())
 }

@@ -2,10 +2,14 @@
 
 pub mod checks;
 pub mod claims;
+pub mod drain;
 pub mod load;
 pub mod model;
+pub mod pack;
 pub mod rate;
+pub mod repack;
 pub mod requirements;
 pub mod reserves;
+pub mod scan;
 pub mod scope;
 pub mod summary;

@@ -57,7 +57,8 @@ fn allowed(name: &str) -> &'static [&'static str] {
         // Its hosts run the agent's own code.
         "simfleet" => &["contracts", "kit", "agent"],
         "support" => &["contracts", "kit", "support"],
-        "bench" | "integration" => &["contracts", "kit", "support", "simfleet"],
+        "integration" => &["contracts", "kit", "support", "simfleet"],
+        "bench" => &["contracts", "kit", "support", "simfleet", "placement"],
         // It runs them on a model of the bus.
         "sim" => &[
             "contracts",
