@@ -1,9 +1,10 @@
 //! Which machines to move so that hosts become empty: many for few moves.
 //!
 //! The hosts with the fewest machines are tried first. A host is emptied whole or not at all: each of its machines, largest
-//! first, goes where it sits tightest, on a host that stays. Empty hosts are never filled.
+//! first, goes where it sits tightest, on a host that stays. Where it fits nowhere, one other machine makes place for it by moving
+//! on: that mixes anew what does not match, such as hosts with memory and no processors left. Empty hosts are never filled.
 
-use super::model::{Ask, Resource, Row, of};
+use super::model::{Ask, Resource, Row, fits, of};
 use super::scan::{Columns, Order, RowSet};
 
 /// A machine where it is.
@@ -24,71 +25,154 @@ pub struct Move {
 /// Hosts in a row that could not be emptied, after which the rest, which are fuller, are left alone.
 const FAILURES_MAX: usize = 32;
 
+/// Machines that are tried to make place for one that fits nowhere.
+const EJECTIONS_MAX: usize = 8;
+
 /// Moves that empty hosts, at most `moves_max`, host after host. `seats` are the machines of each row of `hosts`, which is
 /// left as it is after the moves.
 pub fn plan(hosts: &mut Columns, seats: &[Vec<Seat>], moves_max: usize) -> Vec<Move> {
-    let mut order: Vec<usize> = (0..seats.len()).collect();
     let count = |at: &usize| seats.get(*at).map_or(0, Vec::len);
-    order.retain(|at| count(at) > 0);
+    let mut order: Vec<usize> = (0..seats.len()).filter(|at| count(at) > 0).collect();
     order.sort_by_key(|at| (count(at), *at));
-    let mut open: RowSet = order.iter().copied().collect();
-    let mut moves: Vec<Move> = Vec::new();
-    let mut filled = RowSet::default();
+    let mut work = Work {
+        hosts,
+        open: order.iter().copied().collect(),
+        touched: RowSet::default(),
+        seats: seats.to_vec(),
+        moves: Vec::new(),
+        moves_max,
+    };
     let mut failures = 0;
     for from in order {
-        let left = moves_max - moves.len();
-        let here = seats.get(from).map_or(&[][..], Vec::as_slice);
-        if here.len() > left || failures > FAILURES_MAX {
+        if failures > FAILURES_MAX || work.moves.len() + count(&from) > moves_max {
             break;
         }
         // What came here moments ago would have to move again.
-        if filled.has(from) {
-            continue;
-        }
-        open.remove(from);
-        if let Some(found) = empty(hosts, here, from, &open) {
-            found.iter().for_each(|step| filled.insert(step.to));
-            moves.extend(found);
-            failures = 0;
-        } else {
-            open.insert(from);
-            failures += 1;
+        if !work.touched.has(from) {
+            failures = if work.empty(from) { 0 } else { failures + 1 };
         }
     }
-    moves
+    work.moves
 }
 
-/// Moves that empty a host, or `None` and all as it was.
-fn empty(hosts: &mut Columns, seats: &[Seat], from: usize, open: &RowSet) -> Option<Vec<Move>> {
-    let mut largest_first: Vec<&Seat> = seats.iter().collect();
-    let size = |seat: &&Seat| {
-        let [cpu, memory] = [Resource::Cpu, Resource::Memory].map(|r| of(&seat.ask.need, r));
-        (std::cmp::Reverse((memory, cpu)), seat.vm)
-    };
-    largest_first.sort_by_key(size);
-    let mut moves = Vec::new();
-    let mut before = Vec::new();
-    for seat in largest_first {
-        let Some(to) = hosts.best(&seat.ask, Order::Tightness, Some(open)) else {
-            before
-                .into_iter()
-                .rev()
-                .for_each(|(at, row)| hosts.set(at, row));
-            return None;
+struct Work<'a> {
+    hosts: &'a mut Columns,
+    seats: Vec<Vec<Seat>>,
+    /// Hosts that stay.
+    open: RowSet,
+    /// Hosts that machines were moved to.
+    touched: RowSet,
+    moves: Vec<Move>,
+    moves_max: usize,
+}
+
+impl Work<'_> {
+    /// Moves all machines of a host away, or none.
+    fn empty(&mut self, from: usize) -> bool {
+        let mut largest_first = self.on(from).to_vec();
+        let size = |seat: &Seat| {
+            let [cpu, memory] = [Resource::Cpu, Resource::Memory].map(|r| of(&seat.ask.need, r));
+            (std::cmp::Reverse((memory, cpu)), seat.vm)
         };
-        let row = *hosts.rows().get(to.at)?;
-        before.push((to.at, row));
-        hosts.set(to.at, with(row, &seat.ask));
-        moves.push(Move {
+        largest_first.sort_by_key(size);
+        let before = self.moves.len();
+        self.open.remove(from);
+        let done = largest_first.iter().all(|seat| self.away(seat, from))
+            && self.moves.len() <= self.moves_max;
+        if done {
+            let to = self.moves.iter().skip(before).map(|step| step.to);
+            to.for_each(|to| self.touched.insert(to));
+        } else {
+            self.undo(before);
+            self.open.insert(from);
+        }
+        done
+    }
+
+    fn on(&self, at: usize) -> &[Seat] {
+        self.seats.get(at).map_or(&[], Vec::as_slice)
+    }
+
+    fn away(&mut self, seat: &Seat, from: usize) -> bool {
+        if let Some(to) = self
+            .hosts
+            .best(&seat.ask, Order::Tightness, Some(&self.open))
+        {
+            self.shift(seat, from, to.at);
+            return true;
+        }
+        let tries = self.in_the_way(seat);
+        for (_, at, other) in tries {
+            self.open.remove(at);
+            let to = self
+                .hosts
+                .best(&other.ask, Order::Tightness, Some(&self.open));
+            self.open.insert(at);
+            if let Some(to) = to {
+                self.shift(&other, at, to.at);
+                self.shift(seat, from, at);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Single machines, smallest first, without which another would fit on their host.
+    fn in_the_way(&self, seat: &Seat) -> Vec<(u64, usize, Seat)> {
+        let mut found = Vec::new();
+        let rows = self.hosts.rows().iter().enumerate();
+        for (at, row) in rows.filter(|(at, _)| self.open.has(*at)) {
+            if row.features & seat.ask.features != seat.ask.features {
+                continue;
+            }
+            for other in self.on(at) {
+                if fits(&without(*row, &other.ask), &seat.ask) {
+                    found.push((share(row, &other.ask), at, *other));
+                }
+            }
+        }
+        found.sort_by_key(|(share, at, other)| (*share, *at, other.vm));
+        found.truncate(EJECTIONS_MAX);
+        found
+    }
+
+    fn shift(&mut self, seat: &Seat, from: usize, to: usize) {
+        self.put(seat, from, to);
+        self.moves.push(Move {
             vm: seat.vm,
             from,
-            to: to.at,
+            to,
         });
     }
-    let row = *hosts.rows().get(from)?;
-    let emptied = seats.iter().fold(row, |row, seat| without(row, &seat.ask));
-    hosts.set(from, emptied);
-    Some(moves)
+
+    fn put(&mut self, seat: &Seat, from: usize, to: usize) {
+        if let (Some(&old), Some(&new)) = (self.hosts.rows().get(from), self.hosts.rows().get(to)) {
+            self.hosts.set(from, without(old, &seat.ask));
+            self.hosts.set(to, with(new, &seat.ask));
+        }
+        if let Some(seats) = self.seats.get_mut(from) {
+            seats.retain(|other| other.vm != seat.vm);
+        }
+        if let Some(seats) = self.seats.get_mut(to) {
+            seats.push(*seat);
+        }
+    }
+
+    fn undo(&mut self, before: usize) {
+        for step in self.moves.split_off(before).into_iter().rev() {
+            let seat = self.on(step.to).iter().find(|seat| seat.vm == step.vm);
+            if let Some(seat) = seat.copied() {
+                self.put(&seat, step.to, step.from);
+            }
+        }
+    }
+}
+
+/// The larger share of a host that a machine takes, in parts of 2^16.
+fn share(row: &Row, ask: &Ask) -> u64 {
+    let shares = ask.need.iter().zip(row.total);
+    let shares = shares.map(|(need, total)| (u64::from(*need) << 16) / u64::from(total.max(1)));
+    shares.max().unwrap_or(0)
 }
 
 /// A host with one more machine.
@@ -110,7 +194,7 @@ pub fn without(mut row: Row, ask: &Ask) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::model::{Goal, fits};
+    use crate::core::model::Goal;
 
     const BOTH: u8 = Resource::Cpu.bit() | Resource::Memory.bit();
 
