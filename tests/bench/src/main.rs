@@ -65,7 +65,7 @@ enum Bench {
     Idle,
     /// The best host of many by columns beside host by host.
     Scan,
-    /// Rules of placement on a trace, and re-packing.
+    /// Rules of placement on a trace, and re-packing. Not without being named: it takes minutes, and a trace.
     Packing,
 }
 
@@ -102,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
     if wanted(Bench::Scan) {
         println!("{}", scan::run());
     }
-    if wanted(Bench::Packing) {
+    if arguments.which.contains(&Bench::Packing) {
         for report in packing::run(&arguments.trace, &arguments.shapes)? {
             println!("{report}");
         }
