@@ -189,6 +189,19 @@ impl Client {
             .to_owned())
     }
 
+    /// Asks for a change, anew while what it needs is not available yet: the data end of a host that has just come is
+    /// known a moment after the host responds.
+    pub async fn submit_when_available(&self, method: &str, path: &str, body: Value) -> String {
+        eventually("the request to be taken", async || {
+            match self.submit(method, path, body.clone()).await {
+                Err(error) if error.to_string().contains("UNAVAILABLE") => None,
+                taken => Some(taken.unwrap()),
+            }
+        })
+        .await
+        .unwrap()
+    }
+
     /// Waits until a job has ended, whatever way.
     pub async fn job_ended(&self, id: &str) -> Value {
         let path = format!("/api/v1/jobs/{id}");

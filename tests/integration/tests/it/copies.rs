@@ -19,6 +19,8 @@ const WALKING: u64 = 12 * MIB;
 /// So slow that it stands.
 const STANDING: u64 = 64 << 10;
 
+const COPY: &str = "/api/v1/images/actions/copy";
+
 /// Where the journal of an unfinished file has its hashes, 32 bytes for each chunk of a MiB.
 const JOURNAL_HEAD: usize = 4096;
 
@@ -75,12 +77,10 @@ async fn throttle(fleet: &Fleet, job: &str, rate: u64) {
 
 /// Sends a copy on its way, and holds it there.
 async fn stopped_midway(fleet: &Fleet) -> String {
-    let path = "/api/v1/images/actions/copy";
     let job = fleet
         .client
-        .submit("POST", path, copy(WALKING))
-        .await
-        .unwrap();
+        .submit_when_available("POST", COPY, copy(WALKING))
+        .await;
     arrived_more_than(fleet, 4).await;
     throttle(fleet, &job, STANDING).await;
     job
@@ -109,12 +109,8 @@ async fn a_copy_goes_on_where_it_was_after_each_process_was_killed() {
     make(&fleet, "host-1", "big.raw");
     let job = stopped_midway(&fleet).await;
     // A second copy to the same place is refused before anything is changed.
-    let path = "/api/v1/images/actions/copy";
-    let second = fleet
-        .client
-        .send("POST", path, Some(copy(0)))
-        .await
-        .unwrap();
+    let second = fleet.client.send("POST", COPY, Some(copy(0))).await;
+    let second = second.unwrap();
     assert_eq!(second.status, 409, "{second:?}");
     assert!(
         second.body["detail"].as_str().unwrap().contains("already"),
@@ -169,14 +165,16 @@ async fn a_cancel_and_a_disk_that_is_full_leave_nothing_behind() {
 
     let target: &mut Process = &mut fleet.agents[1];
     support::limit_file_size(target.id(), Some(8 * MIB)).unwrap();
-    let path = "/api/v1/images/actions/copy";
-    let job = fleet.client.submit("POST", path, copy(0)).await.unwrap();
+    let job = fleet
+        .client
+        .submit_when_available("POST", COPY, copy(0))
+        .await;
     let ended = fleet.client.job_ended(&job).await;
     assert_eq!(ended["state"], "failed", "{ended:#}");
     assert_eq!(ended["problem"]["code"], "RESOURCE_EXHAUSTED", "{ended:#}");
     assert!(left(&fleet).is_empty(), "{:?}", left(&fleet));
     support::limit_file_size(fleet.agents[1].id(), None).unwrap();
-    fleet.client.done("POST", path, copy(0)).await;
+    fleet.client.done("POST", COPY, copy(0)).await;
     same(&fleet);
     invariants::hold(&fleet).await;
 }
@@ -204,9 +202,11 @@ async fn groups_say_whether_files_travel_encrypted() {
             .done("POST", &path, json!({"group": "lab"}))
             .await;
     }
-    fleet
+    let job = fleet
         .client
-        .done("POST", "/api/v1/images/actions/copy", copy(0))
+        .submit_when_available("POST", COPY, copy(0))
         .await;
+    let ended = fleet.client.job_ended(&job).await;
+    assert_eq!(ended["state"], "succeeded", "{ended:#}");
     same(&fleet);
 }
