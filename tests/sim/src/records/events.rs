@@ -114,12 +114,12 @@ pub(super) fn what_is_untold(site: &Site) -> Option<String> {
         !of_now
             .map(|told| told.event.revision)
             .any(|revision| revision == entry.sequence)
-            && must_be_told(entry, &told, site.server.now_ms())
+            && must_be_told(epoch, entry, &told, site.server.now_ms())
     });
     untold.map(|entry| format!("{} at {} is not told", entry.subject, entry.sequence))
 }
 
-fn must_be_told(entry: &LogEntry, told: &[Told], now_ms: i64) -> bool {
+fn must_be_told(epoch: &Epoch, entry: &LogEntry, told: &[Told], now_ms: i64) -> bool {
     let is_forgotten = now_ms - entry.time_ms >= KEPT_MS;
     if was_put_back(entry).is_some() || is_forgotten {
         return false;
@@ -128,7 +128,9 @@ fn must_be_told(entry: &LogEntry, told: &[Told], now_ms: i64) -> bool {
     let still_there = told.iter().filter(|told| now_ms - told.time_ms < KEPT_MS);
     let known = still_there.rev().find(|told| told.event.id == id);
     // It was told before its log was lost, and written again as it was.
-    if known.is_some_and(|told| told.event.after == entry.message.payload) {
+    let is_of_lost = |told: &&&Told| told.created != epoch.created;
+    let of_lost = known.as_ref().filter(is_of_lost);
+    if of_lost.is_some_and(|told| told.event.after == entry.message.payload) {
         return false;
     }
     let was_there = known.is_some_and(|told| !told.event.after.is_empty());

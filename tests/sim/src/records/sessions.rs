@@ -214,8 +214,11 @@ impl Drop for Answering {
         {
             session.seen().saw(Vm::BUCKET, revision);
         }
-        let (id, told) = (self.id.clone(), self.told);
-        let asked = Asked { id, told };
+        let asked = Asked {
+            id: self.id.clone(),
+            told: self.told,
+            log: session.epoch().saturating_sub(1),
+        };
         let mut ledger = session
             .ledger
             .lock()
