@@ -9,21 +9,30 @@ use crate::services;
 use crate::subjects::{self, EVENTS, RUNS, bucket_stream, buckets};
 
 /// Every program that connects to the bus, as its bus user is named.
-pub const PROGRAMS: [&str; 7] = [
+pub const PROGRAMS: [&str; 8] = [
     "gateway",
     "inventory",
     "jobs",
     "placement",
     "refresher",
     "transfer",
+    "performance",
     "agent",
 ];
 
 /// Programs whose picture goes stale: each serves `Refreshable`.
 const REFRESHABLES: [&str; 1] = ["inventory"];
 
+/// Bus user of programs that are no part of Muster and only read events.
+pub const SUBSCRIBER: &str = "subscriber";
+
+/// Every bus user but the administrator's.
+pub fn users() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.into_iter().chain([SUBSCRIBER])
+}
+
 /// Buckets that a program reads and another owns.
-const MIRRORS: [(&str, &[&str]); 6] = [
+const MIRRORS: [(&str, &[&str]); 7] = [
     (
         "gateway",
         &[
@@ -41,6 +50,7 @@ const MIRRORS: [(&str, &[&str]); 6] = [
     ),
     ("refresher", &[buckets::HOST_GROUP]),
     ("transfer", &[buckets::HOST_GROUP, buckets::HOST]),
+    ("performance", &[buckets::HOST_GROUP, buckets::HOST]),
 ];
 
 /// Lists of subjects, wildcards included.
@@ -55,8 +65,11 @@ pub fn inbox(program: &str) -> String {
     format!("_INBOX_{program}")
 }
 
-/// What one program may do.
+/// What one bus user may do.
 pub fn of(program: &str) -> Access {
+    if program == SUBSCRIBER {
+        return of_subscriber();
+    }
     let mut access = Access::default();
     add_calls(program, &mut access);
     add_records(program, &mut access);
@@ -70,6 +83,24 @@ pub fn of(program: &str) -> Access {
     access.subscribe.sort();
     access.subscribe.dedup();
     access
+}
+
+/// Reads events by consumers of its own, and nothing else. It may not delete consumers: they may be another's.
+fn of_subscriber() -> Access {
+    let api = |what: &str| format!("$JS.API.{what}");
+    Access {
+        publish: vec![
+            format!("$JS.ACK.*.*.{EVENTS}.>"),
+            format!("$JS.ACK.{EVENTS}.>"),
+            api(&format!("CONSUMER.CREATE.{EVENTS}")),
+            api(&format!("CONSUMER.CREATE.{EVENTS}.>")),
+            api(&format!("CONSUMER.DURABLE.CREATE.{EVENTS}.>")),
+            api(&format!("CONSUMER.INFO.{EVENTS}.>")),
+            api(&format!("CONSUMER.MSG.NEXT.{EVENTS}.>")),
+            api(&format!("STREAM.INFO.{EVENTS}")),
+        ],
+        subscribe: vec![format!("{}.>", inbox(SUBSCRIBER))],
+    }
 }
 
 /// Programs that mirror a bucket of another.
@@ -94,6 +125,7 @@ pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
         "Jobs" => &["jobs"],
         "Placement" => &["placement"],
         "Transfer" => &["transfer"],
+        "Performance" => &["performance"],
         "Refresher" => &["refresher"],
         "Refreshable" => &REFRESHABLES,
         _ => &["agent"],
@@ -154,6 +186,7 @@ fn add_own_subjects(program: &str, access: &mut Access) {
             access.subscribe.push(subjects::progress("*"));
         }
         "inventory" => access.subscribe.push(subjects::all_heartbeats()),
+        "performance" => access.subscribe.push(subjects::samples("*")),
         "jobs" => {
             access.publish.extend(reading(RUNS));
             access.publish.extend([
@@ -172,7 +205,9 @@ fn add_own_subjects(program: &str, access: &mut Access) {
                 .extend([subjects::refreshed("*"), subjects::refreshable("*")]);
         }
         "transfer" => access.publish.push(subjects::progress("*")),
-        "agent" => access.publish.push(subjects::heartbeat("*")),
+        "agent" => access
+            .publish
+            .extend([subjects::heartbeat("*"), subjects::samples("*")]),
         _ => {}
     }
 }
@@ -197,7 +232,7 @@ pub fn nats_authorization() -> String {
         format!("[\n{}\n    ]", quoted.join("\n"))
     };
     let mut users = String::new();
-    for program in PROGRAMS {
+    for program in self::users() {
         let access = of(program);
         users.push_str(&format!(
             "  {{ user: {program}, password: ${}, permissions: {{\n    publish: {}\n    subscribe: {}\n  }} }}\n",
@@ -242,7 +277,7 @@ mod tests {
 
     #[test]
     fn no_program_may_write_where_another_owns() {
-        for program in PROGRAMS {
+        for program in users() {
             let access = of(program);
             for (bucket, owner) in buckets::OWNERS {
                 let may = covers(&access.publish, &subjects::record(bucket, "x"));
@@ -253,7 +288,7 @@ mod tests {
 
     #[test]
     fn no_program_may_delete_or_purge_a_stream() {
-        for program in PROGRAMS {
+        for program in users() {
             let access = of(program);
             for verb in ["DELETE", "PURGE", "UPDATE", "RESTORE"] {
                 let subject = format!("$JS.API.STREAM.{verb}.{EVENTS}");

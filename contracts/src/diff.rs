@@ -86,7 +86,8 @@ fn walk_value(
     }
 }
 
-fn is_tracked(field: &FieldDescriptor) -> bool {
+/// Whether a change of the field is a change of the record; what only measures is not.
+pub fn is_tracked(field: &FieldDescriptor) -> bool {
     let Some(untracked) = POOL.get_extension_by_name("muster.options.v1.untracked") else {
         return true;
     };

@@ -6,6 +6,7 @@ pub mod access;
 pub mod call;
 pub mod diff;
 pub mod digest;
+pub mod events;
 pub mod limits;
 #[doc(hidden)]
 pub mod messages;
@@ -32,6 +33,7 @@ pub use generated::muster::data::v1 as data;
 pub use generated::muster::host::v1 as host;
 pub use generated::muster::inventory::v1 as inventory;
 pub use generated::muster::jobs::v1 as jobs;
+pub use generated::muster::performance::v1 as performance;
 pub use generated::muster::placement::v1 as placement;
 pub use generated::muster::refresher::v1 as refresher;
 pub use generated::muster::transfer::v1 as transfer;
@@ -42,7 +44,7 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 8] {
+pub fn services() -> [&'static call::Service; 9] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
@@ -50,6 +52,7 @@ pub fn services() -> [&'static call::Service; 8] {
         &refresher::REFRESHER,
         &refresher::REFRESHABLE,
         &transfer::TRANSFER,
+        &performance::PERFORMANCE,
         &host::HOST,
         &data::DATAEND,
     ]

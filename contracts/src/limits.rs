@@ -15,6 +15,9 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// Heartbeats that may be missed before a host counts as not responding.
 pub const HEARTBEATS_MISSED_MAX: u32 = 3;
 
+/// How often a host says what it and its machines use.
+pub const SAMPLES_INTERVAL: Duration = Duration::from_secs(60);
+
 /// QEMU's own limit for q35 without further settings is 288; 240 leaves it room.
 pub const VCPUS_MAX: u32 = 240;
 

@@ -78,6 +78,11 @@ pub fn all_heartbeats() -> String {
     format!("{ROOT}.heartbeat.*")
 }
 
+/// What a host and its machines use.
+pub fn samples(host_id: &str) -> String {
+    format!("{ROOT}.samples.{host_id}")
+}
+
 /// How far a job has got.
 pub fn progress(job_id: &str) -> String {
     format!("{ROOT}.progress.{job_id}")

@@ -279,6 +279,57 @@ pub const GATEWAY_STREAMS: Metric = Metric {
     attributes: &[],
     meaning: "Open streams of events and of watched jobs.",
 };
+pub const SAMPLES: Metric = Metric {
+    name: "muster.performance.samples",
+    kind: MetricKind::Counter,
+    unit: "{message}",
+    attributes: &["outcome"],
+    meaning: "Messages with samples that the performance service has heard, one from each host a minute. `outcome`: `taken`, \
+              `foreign` (machines of another host were in it), `too_many`, `unknown_host` or `unreadable`.",
+};
+pub const USAGE_CPU: Metric = Metric {
+    name: "muster.usage.cpu",
+    kind: MetricKind::Gauge,
+    unit: "%",
+    attributes: &["kind", "id", "host_id"],
+    meaning: "CPU in use over the last minute: of a host (`kind`: `host`) and, where `performance.export_vms` is set, of a machine's \
+              own virtual CPUs (`vm`). Every instance tells the same.",
+};
+pub const USAGE_MEMORY: Metric = Metric {
+    name: "muster.usage.memory",
+    kind: MetricKind::Gauge,
+    unit: "By",
+    attributes: &["kind", "id", "host_id"],
+    meaning: "Memory in use on a host; what the process of a machine keeps resident.",
+};
+pub const USAGE_DISK_IO: Metric = Metric {
+    name: "muster.usage.disk.io",
+    kind: MetricKind::Gauge,
+    unit: "By/s",
+    attributes: &["kind", "id", "host_id", "direction"],
+    meaning: "Bytes `read` and written (`write`) over the last minute.",
+};
+pub const USAGE_DISK_OPERATIONS: Metric = Metric {
+    name: "muster.usage.disk.operations",
+    kind: MetricKind::Gauge,
+    unit: "{operation}/s",
+    attributes: &["kind", "id", "host_id"],
+    meaning: "Reads and writes over the last minute.",
+};
+pub const USAGE_DISK_USED: Metric = Metric {
+    name: "muster.usage.disk.used",
+    kind: MetricKind::Gauge,
+    unit: "By",
+    attributes: &["kind", "id", "host_id"],
+    meaning: "Bytes that are taken on the datastores of a host; that the disks of a machine take there.",
+};
+pub const USAGE_NETWORK_IO: Metric = Metric {
+    name: "muster.usage.network.io",
+    kind: MetricKind::Gauge,
+    unit: "By/s",
+    attributes: &["kind", "id", "host_id", "direction"],
+    meaning: "Bytes `received` and `sent` over the last minute. Not told of machines whose network counts nothing.",
+};
 
 pub const REFRESHER_REFRESHES: Metric = Metric {
     name: "muster.refresher.refreshes",
@@ -317,7 +368,7 @@ pub const REFRESHER_QUEUE: Metric = Metric {
     meaning: "Refreshes that wait to be begun.",
 };
 
-pub const METRICS: [&Metric; 25] = [
+pub const METRICS: [&Metric; 32] = [
     &CALLS,
     &CALL_DURATION,
     &RECORDS_LAG,
@@ -343,4 +394,11 @@ pub const METRICS: [&Metric; 25] = [
     &REFRESHER_LATENESS,
     &REFRESHER_DURATION,
     &REFRESHER_QUEUE,
+    &SAMPLES,
+    &USAGE_CPU,
+    &USAGE_MEMORY,
+    &USAGE_DISK_IO,
+    &USAGE_DISK_OPERATIONS,
+    &USAGE_DISK_USED,
+    &USAGE_NETWORK_IO,
 ];

@@ -115,6 +115,7 @@ fn the_page_of_subjects_is_up_to_date() {
          | `{}` | stream `{}` | the owner of the kind | `muster.common.v1.Event`: what happened to one record, once for each revision |\n\
          | `{}` | work queue `{}` | jobs | a job that wants a runner |\n\
          | `{}` | core | agents, every {} s | `muster.inventory.v1.Heartbeat` |\n\
+         | `{}` | core | agents, every {} s | `muster.performance.v1.HostSamples` |\n\
          | `{}` | core | jobs | `muster.jobs.v1.Progress` |\n\
          | `{}` | core | who serves `Refreshable` | `muster.refresher.v1.Announcement` |\n\
          | `{}` | core | refresher, each second | `muster.refresher.v1.RefreshedBatch` |\n",
@@ -126,6 +127,8 @@ fn the_page_of_subjects_is_up_to_date() {
         subjects::RUNS,
         subjects::heartbeat("<host_id>"),
         contracts::limits::HEARTBEAT_INTERVAL.as_secs(),
+        subjects::samples("<host_id>"),
+        contracts::limits::SAMPLES_INTERVAL.as_secs(),
         subjects::progress("<job_id>"),
         subjects::refreshable("<service>"),
         subjects::refreshed("<instance>"),

@@ -17,6 +17,11 @@ readonly NATS_LEAST=2.12
 readonly ROTEL_VERSION=0.0.1a15
 readonly ROTEL_PYTHON=3.11
 readonly ROTEL_WHEEL_SHA256=2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7
+# What the example of a subscriber in Python uses; in pure Python, so one wheel is for every machine.
+readonly NATS_PY_VERSION=2.16.0
+readonly NATS_PY_SHA256=aeb1ff123966c05833d26c7df7e1d54c1c6d32b612428b21677a2e921f1fecae
+readonly PROTOBUF_PY_VERSION=7.36.2
+readonly PROTOBUF_PY_SHA256=bdb3a345d48db958e6ce1f18e508beb0cc981d64f24088427549c866cd039f1e
 # `file:` migration, mapped-ram and reconnecting channels are not in Debian 12's own 7.2.
 readonly QEMU_LEAST=10
 # The compose v2 plugin is newer than Debian 12; a Go binary from the next release runs here when it is only unpacked.
@@ -251,6 +256,35 @@ fetch_rotel() {
     say "fetching rotel $ROTEL_VERSION (only to test telemetry)"
     fetch_from_wheel "rotel==$ROTEL_VERSION" "$ROTEL_WHEEL_SHA256" rotel-agent "$binary" \
         --python-version "$ROTEL_PYTHON" --implementation cp --abi "cp${ROTEL_PYTHON/./}" --platform manylinux_2_34_x86_64
+}
+
+# need_python_modules: prints the folder of the modules that the example in Python reads events with.
+need_python_modules() {
+    local dir=${MUSTER_PYTHON_MODULES:-$MUSTER_TOOLS/python-nats-$NATS_PY_VERSION-protobuf-$PROTOBUF_PY_VERSION}
+    if [ -z "${MUSTER_PYTHON_MODULES:-}" ] && [ ! -d "$dir" ]; then
+        need_pip
+        locked fetch_python_modules "$dir"
+    fi
+    PYTHONPATH=$dir python3 -c 'import nats, google.protobuf' ||
+        die "$dir has no nats and google.protobuf for Python" "unset MUSTER_PYTHON_MODULES, or remove that folder"
+    echo "$dir"
+}
+
+fetch_python_modules() {
+    local dir=$1 tmp
+    [ ! -d "$dir" ] || return 0
+    say "fetching nats-py $NATS_PY_VERSION and protobuf $PROTOBUF_PY_VERSION (only to test the example)"
+    mkdir -p "${dir%/*}"
+    tmp=$(mktemp -d "${dir%/*}/.modules.XXXXXX")
+    {
+        echo "nats-py==$NATS_PY_VERSION --hash=sha256:$NATS_PY_SHA256"
+        echo "protobuf==$PROTOBUF_PY_VERSION --hash=sha256:$PROTOBUF_PY_SHA256"
+    } > "$tmp/requirements"
+    # the wheels in pure Python, which run everywhere
+    quiet python3 -m pip install -q --require-hashes --no-deps --only-binary=:all: --platform any --implementation py \
+        --abi none --target "$tmp/modules" -r "$tmp/requirements"
+    mv "$tmp/modules" "$dir"
+    rm -rf "$tmp"
 }
 
 # need_rust: cargo, new enough, and a C compiler for the crates that compile C.

@@ -12,6 +12,7 @@ mod group;
 mod host;
 mod job;
 mod page;
+mod performance;
 mod placement;
 mod problem;
 mod refresher;
@@ -28,6 +29,9 @@ pub use group::{HostGroup, Reserves};
 pub use host::{Datastore, Host, HostFacts, ImageFile};
 pub use job::{Job, Plan, PlannedStep, Progress, Step};
 pub use page::Page;
+pub use performance::{
+    Figure, History, HistoryQuery, MeasuredKind, Point, Resolution, Top, TopEntry, TopQuery, Usage,
+};
 pub use placement::{Rating, Ratings, Reason, ResourceRating};
 pub use problem::Problem;
 pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};

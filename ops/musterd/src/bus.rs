@@ -234,7 +234,7 @@ fn passwords(path: &Path) -> anyhow::Result<Passwords> {
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
     let known = passwords.len();
-    for user in access::PROGRAMS.into_iter().chain(["admin"]) {
+    for user in access::users().chain(["admin"]) {
         // A letter first: nats-server takes a value that reads as a number for one.
         passwords
             .entry(user.to_owned())

@@ -29,6 +29,7 @@ pub(crate) fn printed(source: &Source) -> anyhow::Result<String> {
         print_section(&source.section::<placement::Config>()?)?,
         print_section(&source.section::<refresher::Config>()?)?,
         print_section(&source.section::<transfer::Config>()?)?,
+        print_section(&source.section::<performance::Config>()?)?,
     ];
     Ok(sections.join("\n"))
 }
@@ -97,6 +98,14 @@ async fn run_on(
         connection(transfer::Config::NAME),
         &stop,
         transfer::run,
+    )?;
+    start(
+        &mut services,
+        source,
+        common,
+        connection(performance::Config::NAME),
+        &stop,
+        performance::run,
     )?;
     start(
         &mut services,

@@ -119,6 +119,7 @@ impl Host {
                 &format!("{}/", self.id),
                 move || world.now_ms(),
             ),
+            samples_interval: contracts::limits::SAMPLES_INTERVAL,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Config {
     pub data_listen: String,
     /// What other hosts dial, as host:port, where that is not what `data_listen` says.
     pub data_address: String,
+    /// How often the host says what it and its machines use, in seconds. Curves have a point a minute.
+    pub samples_interval_secs: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,7 @@ impl Default for Config {
             user_network: UserNetwork::default(),
             data_listen: String::new(),
             data_address: String::new(),
+            samples_interval_secs: contracts::limits::SAMPLES_INTERVAL.as_secs(),
         }
     }
 }
@@ -119,6 +122,9 @@ impl kit::config::Section for Config {
                 "data_listen: {:?} is no address; use 192.0.2.7:2180, or off.",
                 self.data_listen
             ));
+        }
+        if self.samples_interval_secs == 0 {
+            return Err("samples_interval_secs: 0 would sample without end.".to_owned());
         }
         for datastore in &self.datastores {
             if !names::is_token(&datastore.name) {

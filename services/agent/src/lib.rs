@@ -2,7 +2,7 @@
 //!
 //! - Serves: `Host` and `DataEnd` for the one host it runs on, and files of it to other hosts.
 //! - Calls: `Inventory.Register`, `Inventory.Report` and `Transfer.Enroll`.
-//! - Says: a heartbeat every few seconds.
+//! - Says: a heartbeat every few seconds, and once a minute what the host and its machines use.
 //! - Owns: the machines of the host, whose definitions lie beside their disks; a store of its own for who it is and what
 //!   became of its commands.
 //! - Never: decides what should run, and never touches a running machine by being stopped, restarted or cut off.
@@ -23,8 +23,10 @@ mod member;
 mod meter;
 mod operations;
 mod reporter;
+mod samples;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use contracts::data::{DATAEND, DataEndServer};
@@ -58,6 +60,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
         name: host_name(&parts.config),
         join_token: parts.config.join_token.clone(),
         operations: Operations::new(store, "", move || world.now_ms()),
+        samples_interval: Duration::from_secs(parts.config.samples_interval_secs),
     };
     let _beating = member.beat(contracts::limits::HEARTBEAT_INTERVAL);
     let hypervisor = open_hypervisor(&parts).await?;

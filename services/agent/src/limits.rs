@@ -150,5 +150,11 @@ pub(crate) const RETRY_MAX: Duration = Duration::from_secs(2);
 /// How often the host's facts are looked at.
 pub(crate) const FACTS_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long a machine's QEMU may take to say what it has counted. One that hangs is sampled without that.
+pub(crate) const SAMPLE_QMP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Machines that are sampled at a time.
+pub(crate) const SAMPLES_AT_A_TIME: usize = 16;
+
 /// Paths of unix sockets: `sun_path` has 108 bytes, one of them for the end.
 pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;

@@ -1,4 +1,4 @@
-//! One host in the fleet: served, registered, reported. The agent is the member of the host it runs on; a program that
+//! One host in the fleet: served, registered, reported, measured. The agent is the member of the host it runs on; a program that
 //! stands for many hosts has one for each.
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::hypervisor::Hypervisor;
 use crate::operations::Operations;
 use crate::reporter::Reporter;
+use crate::samples::Sampler;
 use crate::store::Identity;
 use crate::{api, heartbeat};
 
@@ -27,6 +28,8 @@ pub struct Member {
     /// Lets the host join without a person's approval.
     pub join_token: String,
     pub operations: Arc<Operations>,
+    /// How often it says what it and its machines use.
+    pub samples_interval: Duration,
 }
 
 impl Member {
@@ -37,7 +40,8 @@ impl Member {
         Beating(tokio::spawn(beating))
     }
 
-    /// Serves the host contract and reports, until it is told to stop and every request that was taken is answered.
+    /// Serves the host contract, reports and says what is used, until it is told to stop and every request that was taken
+    /// is answered.
     /// Machines run on.
     pub async fn run(
         self,
@@ -59,6 +63,13 @@ impl Member {
             generation = self.identity.generation,
             "the agent is ready"
         );
+        let sampler = Sampler {
+            bus: Arc::clone(&self.bus),
+            identity: self.identity.clone(),
+            hypervisor: Arc::clone(&hypervisor),
+            interval: self.samples_interval,
+        };
+        let sampling = tokio::spawn(sampler.run());
         let reporter = Reporter::new(
             self.caller,
             hypervisor,
@@ -69,6 +80,7 @@ impl Member {
         );
         stop.run_until_cancelled(reporter.run()).await;
         serving.stop().await;
+        sampling.abort();
         Ok(())
     }
 }

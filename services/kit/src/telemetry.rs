@@ -13,7 +13,9 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global, trace};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::metrics::{
+    Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream,
+};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -24,11 +26,15 @@ use uuid::Uuid;
 
 use crate::config::{LogFormat, TelemetryConfig};
 
-pub use metrics::{Counter, Gauge, Histogram, Level, is_on};
+pub use metrics::{Counter, Gauge, Histogram, Level, Readings, Told, is_on};
 pub(crate) use own::{count_call, count_conflict, count_rebuild, note_lag, note_outbox};
 
 /// Name of the tracer and the meter.
 const SCOPE: &str = "muster";
+
+/// Time series of one metric that are sent at most; what is beyond is sent as one. Each host and machine of the largest
+/// fleet has one or two.
+const SERIES_MAX: usize = 200_000;
 
 /// Keeps exporters alive; [`Telemetry::finish`] sends what is left.
 pub struct Telemetry {
@@ -120,7 +126,14 @@ fn meter_provider(
     let reader = PeriodicReader::builder(exporter)
         .with_interval(Duration::from_secs(config.metrics_interval_secs.max(1)))
         .build();
+    // Only metrics of objects have more series than the default, which is 2,000.
+    let view = |instrument: &Instrument| {
+        let is_of_objects = instrument.kind() == InstrumentKind::ObservableGauge;
+        let stream = Stream::builder().with_cardinality_limit(SERIES_MAX);
+        is_of_objects.then(|| stream.build().ok()).flatten()
+    };
     Ok(SdkMeterProvider::builder()
+        .with_view(view)
         .with_reader(reader)
         .with_resource(resource)
         .build())

@@ -5,11 +5,12 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use contracts::rest::{
     AddHost, Approval, CreateJoinToken, Datastore, Host, HostFacts, HostStatus, JoinToken,
-    MoveHost, SetThrottle,
+    MeasuredKind, MoveHost, SetThrottle,
 };
 use reqwest::Method;
 
 use super::list::{Kind, ListArgs, list};
+use super::top::{self, TopArgs};
 use super::{Session, refresher, show, tell};
 use crate::change::{forced, make};
 use crate::cli::ChangeArgs;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Pending(ListArgs),
     /// Show one host: what it is, what it has, what it holds
     Show(HostArg),
+    /// Show what hosts use now, the busiest first
+    Top(TopArgs),
     /// Let a host that registered itself take part
     Add(AddArgs),
     /// Let a host take part no longer
@@ -178,6 +181,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
             list(session, &KIND, &args).await
         }
         Command::Show(which) => show(session, "host", &["hosts", &which.host], describe).await,
+        Command::Top(args) => top::run(session, MeasuredKind::Host, args).await,
         Command::Add(args) => {
             let body = AddHost { group: args.group };
             act(session, &args.which, "add", &body, &args.change, false).await

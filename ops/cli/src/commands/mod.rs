@@ -10,6 +10,7 @@ mod list;
 pub(crate) mod placement;
 pub(crate) mod refresher;
 mod status;
+mod top;
 mod tree;
 pub(crate) mod vm;
 

@@ -1,5 +1,6 @@
-//! Decisions about reports and commands: no clock, no bus, no hypervisor.
+//! Decisions about reports, commands and samples: no clock, no bus, no hypervisor.
 
 pub mod backlog;
 pub mod facts;
 pub mod fences;
+pub mod usage;

@@ -13,9 +13,9 @@ pub(crate) struct HostReader {
 
 /// Ticks since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct CpuTimes {
-    idle: u64,
-    total: u64,
+pub(crate) struct CpuTimes {
+    pub(crate) idle: u64,
+    pub(crate) total: u64,
 }
 
 impl HostReader {
@@ -49,7 +49,7 @@ impl HostReader {
     }
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
@@ -69,7 +69,7 @@ fn cpu_model(cpuinfo: &str) -> String {
 }
 
 /// A line of `/proc/meminfo`, which counts in KiB.
-fn memory_bytes(meminfo: &str, key: &str) -> u64 {
+pub(crate) fn memory_bytes(meminfo: &str, key: &str) -> u64 {
     let line = meminfo
         .lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -78,7 +78,7 @@ fn memory_bytes(meminfo: &str, key: &str) -> u64 {
 }
 
 /// First line of `/proc/stat`: user nice system idle iowait irq softirq steal.
-fn cpu_times(stat: &str) -> CpuTimes {
+pub(crate) fn cpu_times(stat: &str) -> CpuTimes {
     let line = stat.lines().next().unwrap_or_default();
     let ticks: Vec<u64> = line
         .split_whitespace()

@@ -1,6 +1,7 @@
 //! What runs machines on this host, behind one trait: QEMU, or a simulation in memory.
 
 mod admission;
+mod host_counters;
 mod host_facts;
 pub mod qemu;
 mod request;
@@ -12,8 +13,11 @@ use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
     CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse, VmReport,
+    VmState,
 };
 use tokio::sync::broadcast;
+
+use crate::core::usage::Counters;
 
 /// What can be done to a machine's power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,22 @@ pub enum Change {
     Removed { vm_id: String },
 }
 
+/// Counters of the host and of every machine that has a process.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    pub host: Counters,
+    pub vms: Vec<VmReading>,
+}
+
+#[derive(Clone, Debug)]
+pub struct VmReading {
+    pub vm_id: String,
+    pub state: VmState,
+    /// Tells its process from an earlier one.
+    pub started_ms: i64,
+    pub counters: Counters,
+}
+
 /// The hand on the machines. Every error says what happened to which machine, and what to do next.
 #[async_trait]
 pub trait Hypervisor: Send + Sync + 'static {
@@ -56,6 +76,9 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// Every machine, as last known.
     async fn machines(&self) -> Vec<VmReport>;
+
+    /// What the host and its machines have used until now. A machine that does not answer holds up nothing.
+    async fn counters(&self) -> Reading;
 
     /// Looks afresh at what is there, of all machines or of one, so that what is told next is not only what was heard of.
     /// One that is in memory alone has nothing to look at.

@@ -1,5 +1,6 @@
 //! The life of a machine, from its making to its end without a trace.
 
+use agent::core::usage::Counters;
 use agent::hypervisor::{Action, Change, Hypervisor};
 use contracts::host::{ReadLogRequest, VmReport, VmState};
 
@@ -26,6 +27,22 @@ async fn a_machine_lives_from_its_making_to_its_end_without_a_trace() {
     );
     assert!(!guest.hostname.is_empty() && !guest.os.is_empty() && !guest.kernel.is_empty());
     assert!(uptime(&report) > 0);
+
+    // It has booted from its disk, with its own CPU and in the host's memory. QEMU counts nothing of its own network.
+    let booted = counted(&*qemu).await.unwrap();
+    assert!(
+        booted.cpus == 1 && booted.cpu_secs > Some(0.1),
+        "{booted:?}"
+    );
+    assert!(booted.memory_bytes > Some(32 << 20), "{booted:?}");
+    assert!(booted.disk_read_bytes > Some(1 << 20), "{booted:?}");
+    assert!(booted.disk_operations > Some(10) && booted.disk_used_bytes > Some(0));
+    assert_eq!(
+        (booted.network_received_bytes, booted.network_sent_bytes),
+        (None, None)
+    );
+    let host_used = qemu.counters().await.host;
+    assert!(host_used.cpu_secs > Some(0.0) && host_used.disk_used_bytes > Some(0));
 
     let png = qemu.screenshot("life").await.unwrap();
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n") && png.len() > 1000);
@@ -66,15 +83,26 @@ async fn a_machine_lives_from_its_making_to_its_end_without_a_trace() {
     .unwrap();
     assert_eq!(reset.pid, restored.pid);
 
+    let later = counted(&*qemu).await.unwrap();
+    assert!(later.disk_read_bytes > Some(0) && later.cpu_secs > Some(0.0));
+
     let off = act(&qemu, "life", Action::Shutdown).await.unwrap();
     assert_eq!((off.state(), off.pid), (VmState::Stopped, 0));
     assert!(!is_alive(reset.pid));
+
+    assert_eq!(counted(&*qemu).await, None, "what is off is not measured");
 
     qemu.delete("life").await.unwrap();
     qemu.delete("life").await.unwrap();
     assert_eq!(host.traces(), Vec::<std::path::PathBuf>::new());
     assert!(qemu.machines().await.is_empty());
     assert!(heard(&mut changes).contains(&"removed".to_owned()));
+}
+
+/// What the only machine has used.
+async fn counted(qemu: &impl Hypervisor) -> Option<Counters> {
+    let vms = qemu.counters().await.vms;
+    vms.first().map(|vm| vm.counters)
 }
 
 /// What the agent told of its own accord, in order.

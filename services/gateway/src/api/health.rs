@@ -47,3 +47,13 @@ pub(super) async fn openapi() -> impl IntoResponse {
         DOCUMENT.as_str(),
     )
 }
+
+/// The types of all messages on the bus, for programs that read events there: a `FileDescriptorSet` of protobuf.
+#[utoipa::path(get, path = "/api/v1/descriptors", tag = "health", operation_id = "get_descriptors",
+    responses((status = 200, description = "A FileDescriptorSet", content_type = "application/x-protobuf", body = Vec<u8>)))]
+pub(super) async fn descriptors() -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "application/x-protobuf")],
+        contracts::DESCRIPTORS,
+    )
+}

@@ -11,6 +11,7 @@ mod images;
 mod jobs;
 mod layers;
 mod lists;
+mod performance;
 mod placement;
 mod refreshers;
 mod status;
@@ -119,6 +120,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::openapi))
+        .routes(routes!(health::descriptors))
         .routes(routes!(status::status))
         .routes(routes!(groups::list, groups::create))
         .routes(routes!(groups::get, groups::update, groups::delete))
@@ -145,6 +147,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(jobs::restart))
         .routes(routes!(watch::watch))
         .routes(routes!(placement::rate))
+        .routes(routes!(performance::top))
+        .routes(routes!(performance::host))
+        .routes(routes!(performance::vm))
         .routes(routes!(events::events))
 }
 

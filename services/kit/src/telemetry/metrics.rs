@@ -154,3 +154,46 @@ impl Level {
             .with(attributes, make, |level, keys| level.add(by, keys));
     }
 }
+
+/// Takes value and attributes of one object.
+pub type Told<'a> = &'a mut dyn FnMut(f64, &[(&'static str, &str)]);
+
+/// A metric of what many objects are like now, asked for when metrics are sent: an object that is not told of then is not
+/// sent any more.
+pub struct Readings {
+    metric: &'static Metric,
+    made: OnceLock<metrics::ObservableGauge<f64>>,
+}
+
+impl Readings {
+    pub const fn new(metric: &'static Metric) -> Self {
+        assert!(
+            metric.kind as u8 == MetricKind::Gauge as u8,
+            "a metric of another kind"
+        );
+        Self {
+            metric,
+            made: OnceLock::new(),
+        }
+    }
+
+    /// From now on `read` is asked, and tells value and attributes of each object.
+    pub fn tell(&self, read: impl Fn(Told<'_>) + Send + Sync + 'static) {
+        let (Some(meter), metric) = (METER.get(), self.metric) else {
+            return;
+        };
+        self.made.get_or_init(|| {
+            let builder = meter.f64_observable_gauge(metric.name);
+            let observe = move |observer: &dyn metrics::AsyncInstrument<f64>| {
+                read(&mut |value, attributes| {
+                    observer.observe(value, &key_values(metric, attributes));
+                });
+            };
+            builder
+                .with_unit(metric.unit)
+                .with_description(metric.meaning)
+                .with_callback(observe)
+                .build()
+        });
+    }
+}

@@ -43,6 +43,7 @@ fn compose_knows_every_service_and_publishes_to_this_machine_only() {
         "placement",
         "refresher",
         "transfer",
+        "performance",
     ] {
         let service = &config["services"][service];
         assert!(

@@ -171,7 +171,7 @@ impl Fleet {
         }
     }
 
-    fn bus_password(&self, user: &str) -> String {
+    pub fn bus_password(&self, user: &str) -> String {
         let path = self.folder.path().join("muster/bus/passwords.toml");
         let table: toml::Table = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         table[user].as_str().unwrap().to_owned()

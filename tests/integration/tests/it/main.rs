@@ -30,6 +30,7 @@ mod round;
 mod runner;
 mod simulated;
 mod site;
+mod subscribers;
 mod tidy;
 mod trace;
 mod twice;

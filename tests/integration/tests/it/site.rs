@@ -13,11 +13,12 @@ use crate::fleet::{Client, Fleet, Process};
 const PASSWORD: &str = "ptest";
 
 /// In the order in which they are started.
-pub const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 7] = [
     "inventory",
     "placement",
     "refresher",
     "transfer",
+    "performance",
     "jobs",
     "gateway",
 ];
@@ -158,7 +159,7 @@ async fn serving_at(monitor_url: &str, service: &str) -> Option<usize> {
 /// nats-servers that know the users of Muster.
 async fn start_servers(is_cluster: bool) -> Vec<NatsServer> {
     let mut extra = contracts::access::nats_authorization();
-    for user in contracts::access::PROGRAMS.into_iter().chain(["admin"]) {
+    for user in contracts::access::users().chain(["admin"]) {
         let variable = format!("${}", contracts::access::password_variable(user));
         extra = extra.replace(&variable, PASSWORD);
     }

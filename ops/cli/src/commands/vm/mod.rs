@@ -8,10 +8,11 @@ mod screenshot;
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use contracts::rest::{UpdateVm, Vm, VmState};
+use contracts::rest::{MeasuredKind, UpdateVm, Vm, VmState};
 use reqwest::Method;
 
 use super::list::{Kind, ListArgs, list};
+use super::top::{self, TopArgs};
 use super::{Session, show};
 use crate::change::{forced, make};
 use crate::cli::ChangeArgs;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show one machine: where it runs, what it is made of, what its guest says
     Show(VmArg),
+    /// Show what machines use now, the busiest first
+    Top(TopArgs),
     /// Start machines; saved ones go on where they were
     Start(PowerArgs),
     /// Ask the guests to shut down
@@ -154,6 +157,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Create(args) => create::run(session, args).await,
         Command::List(args) => list(session, &KIND, &args).await,
         Command::Show(which) => show(session, "vm", &["vms", &which.vm], describe::describe).await,
+        Command::Top(args) => top::run(session, MeasuredKind::Vm, args).await,
         Command::Start(args) => power(session, "start", args).await,
         Command::Shutdown(args) => power(session, "shutdown", args).await,
         Command::Off(args) => power(session, "turn-off", args).await,

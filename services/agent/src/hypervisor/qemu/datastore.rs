@@ -1,5 +1,6 @@
 //! A directory that holds images and machines.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,6 +132,22 @@ async fn describe_within(datastore: &Datastore) -> host::Datastore {
             datastore.unusable(format!("Its storage does not answer within {secs} s."))
         }
     }
+}
+
+/// Bytes that are taken on all of them, each file system counted once. `None`: one of them does not say.
+pub(super) async fn used_bytes_of_all(datastores: &[Datastore]) -> Option<u64> {
+    let datastores = datastores.to_vec();
+    let look = tokio::task::spawn_blocking(move || {
+        let mut used = BTreeMap::new();
+        for datastore in &datastores {
+            let device = rustix::fs::stat(&datastore.path)?.st_dev;
+            let capacity = datastore.capacity_bytes()?;
+            used.insert(device, capacity.saturating_sub(datastore.free_bytes()?));
+        }
+        io::Result::Ok(used.values().sum())
+    });
+    let looked = tokio::time::timeout(limits::DATASTORE_TIMEOUT, look).await;
+    looked.ok()?.ok()?.ok()
 }
 
 fn image_file(entry: &fs::DirEntry) -> Option<ImageFile> {

@@ -6,6 +6,7 @@
 mod adopt;
 mod blocks;
 mod confinement;
+mod counters;
 mod create;
 mod datastore;
 mod definition;
@@ -61,7 +62,8 @@ use self::probe::Probe;
 use self::registry::Registry;
 use self::worker::Message;
 use super::host_facts::HostReader;
-use super::{Action, Change, Hypervisor};
+use super::{Action, Change, Hypervisor, Reading, VmReading, host_counters};
+use crate::core::usage::Counters;
 use crate::{limits, meter};
 
 /// Whether guests on QEMU's own network see more than themselves.
@@ -153,6 +155,17 @@ impl Qemu {
             .map_err(|_| gone(()))?;
         answer.await.map_err(|_| gone(()))?
     }
+
+    /// `None`: it has just ended.
+    async fn read_counters(&self, report: VmReport) -> Option<VmReading> {
+        let vm_id = &report.vm_id;
+        let live: Live = self
+            .ask(vm_id, |reply| Message::Lend { reply })
+            .await
+            .ok()?;
+        let handle = self.registry.handle(vm_id).ok()?;
+        Some(counters::read(&handle.machine, &live, &report).await)
+    }
 }
 
 #[async_trait]
@@ -174,6 +187,25 @@ impl Hypervisor for Qemu {
 
     async fn machines(&self) -> Vec<VmReport> {
         self.registry.reports()
+    }
+
+    async fn counters(&self) -> Reading {
+        let mut reports = self.registry.reports();
+        reports.retain(|report| report.pid != 0);
+        let reading = reports.into_iter().map(|report| self.read_counters(report));
+        let vms = futures::stream::iter(reading)
+            .buffer_unordered(limits::SAMPLES_AT_A_TIME)
+            .filter_map(std::future::ready)
+            .collect();
+        let datastores = datastore::used_bytes_of_all(&self.environment.datastores);
+        let (vms, disk_used_bytes) = tokio::join!(vms, datastores);
+        Reading {
+            host: Counters {
+                disk_used_bytes,
+                ..host_counters::read_counters()
+            },
+            vms,
+        }
     }
 
     /// Machines say what they do by themselves; what comes and goes in the datastores, and guests, are looked at.

@@ -2,6 +2,8 @@
 
 use contracts::host::{Datastore, HostFacts, ImageFile, VmReport, VmState};
 
+use crate::core::usage::Counters;
+use crate::hypervisor::host_counters;
 use crate::hypervisor::host_facts::HostReader;
 
 /// The part of its processors' time, 0 to 1, that a machine uses at a moment (milliseconds since 1970 UTC).
@@ -41,6 +43,40 @@ impl Host {
                 ..reader.read()
             },
             Self::Made { facts, load } => used(facts, machines, |machine| load(machine, now_ms)),
+        }
+    }
+
+    /// A part of its CPUs, on this machine always the same.
+    pub(super) fn load(&self, machine: &VmReport, now_ms: i64) -> f64 {
+        match self {
+            Self::This(_) => {
+                let hash = blake3::hash(machine.vm_id.as_bytes());
+                let [part, ..] = hash.as_bytes();
+                f64::from(*part) / f64::from(u8::MAX)
+            }
+            Self::Made { load, .. } => load(machine, now_ms),
+        }
+    }
+
+    /// What the host has used, with the CPU seconds of its machines.
+    pub(super) fn counters<'a>(
+        &self,
+        machines: impl Iterator<Item = &'a VmReport>,
+        now_ms: i64,
+        cpu_secs: f64,
+    ) -> Counters {
+        if let Self::This(_) = self {
+            return host_counters::read_counters();
+        }
+        let facts = self.facts(machines, now_ms);
+        let datastores = facts.datastores.iter();
+        let used_bytes = datastores.map(|d| d.capacity_bytes.saturating_sub(d.free_bytes));
+        Counters {
+            cpus: facts.cpus,
+            cpu_secs: Some(cpu_secs),
+            memory_bytes: Some(facts.memory_used_bytes),
+            disk_used_bytes: Some(used_bytes.sum()),
+            ..Counters::default()
         }
     }
 

@@ -1,8 +1,11 @@
 //! A hypervisor in memory: the whole contract, and no machine behind it. For trials of many hosts; it proves nothing
 //! about a machine that runs.
 
+mod counters;
 mod host;
 mod machine;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +20,8 @@ use contracts::{Code, ObjectRef, Status};
 use tokio::sync::broadcast;
 
 use super::admission::{Admission, admit};
-use super::{Action, Change, Hypervisor, request};
+use super::{Action, Change, Hypervisor, Reading, request};
+use counters::Meter;
 use host::Host;
 
 pub use host::Load;
@@ -35,6 +39,7 @@ pub struct Simulated {
     machines: Mutex<BTreeMap<String, Machine>>,
     changes: broadcast::Sender<Change>,
     host: Host,
+    meter: Mutex<Meter>,
     /// How far the host's clock is ahead.
     skew_ms: AtomicI64,
 }
@@ -64,6 +69,7 @@ impl Simulated {
             machines: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_MAX),
             host,
+            meter: Mutex::default(),
             skew_ms: AtomicI64::new(0),
         };
         for mut report in machines {
@@ -167,6 +173,14 @@ impl Hypervisor for Simulated {
 
     async fn machines(&self) -> Vec<VmReport> {
         self.reports()
+    }
+
+    async fn counters(&self) -> Reading {
+        let now_ms = self.now_ms();
+        let machines = self.lock();
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let reports = machines.values().map(|machine| &machine.report);
+        meter.read(&self.host, reports, now_ms)
     }
 
     async fn check_image(&self, image: &str) -> Result<ImageInfo, Status> {
@@ -309,83 +323,4 @@ fn refused(report: &VmReport, why: &str, instead: &str) -> Status {
     Status::precondition(format!("{} {why}.", report.name))
         .about(ObjectRef::new("vm", &report.vm_id, &report.name))
         .action(instead)
-}
-
-#[cfg(test)]
-mod tests {
-    use contracts::host::{Disk, Hardware};
-
-    use super::*;
-
-    fn request() -> CreateVmRequest {
-        CreateVmRequest {
-            operation_id: "j/1".to_owned(),
-            vm_id: "v1".to_owned(),
-            name: "web-01".to_owned(),
-            hardware: Some(Hardware {
-                vcpus: 1,
-                memory_bytes: 64 << 20,
-                disks: vec![Disk {
-                    image: "guest.qcow2".to_owned(),
-                    ..Disk::default()
-                }],
-                ..Hardware::default()
-            }),
-            ..CreateVmRequest::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_simulated_machine_lives_as_a_real_one_would() {
-        let host = Simulated::default();
-        let mut changes = host.changes();
-        host.create(request()).await.unwrap();
-        host.create(request()).await.unwrap();
-        let limit = Duration::from_secs(1);
-        let running = host.act("v1", Action::Start, limit).await.unwrap();
-        assert!(running.guest.unwrap().agent_responding);
-        assert!(host.delete("v1").await.is_err());
-        assert_eq!(
-            host.act("v1", Action::Save, limit).await.unwrap().state(),
-            VmState::Saved
-        );
-        assert!(host.act("v1", Action::Pause, limit).await.is_err());
-        host.delete("v1").await.unwrap();
-        let mut heard = 0;
-        while changes.try_recv().is_ok() {
-            heard += 1;
-        }
-        assert_eq!((heard, host.machines().await.len()), (4, 0));
-    }
-
-    #[tokio::test]
-    async fn a_made_up_host_is_used_by_what_runs_on_it() {
-        let facts = HostFacts {
-            cpus: 4,
-            memory_bytes: 1000,
-            memory_used_bytes: 100,
-            memory_overhead_bytes: 10,
-            ..HostFacts::default()
-        };
-        let machine = VmReport {
-            vm_id: "v1".to_owned(),
-            state: VmState::Stopped.into(),
-            hardware: Some(Hardware {
-                vcpus: 2,
-                memory_bytes: 200,
-                ..Hardware::default()
-            }),
-            ..VmReport::default()
-        };
-        let host = Simulated::new(facts, |_, _| 0.5, vec![machine]);
-        assert_eq!(host.facts().await.memory_used_bytes, 100);
-        let report = host.bring("v1", VmState::Running).unwrap();
-        assert!(report.started_ms > 0 && report.guest.is_some());
-        let facts = host.facts().await;
-        assert_eq!(facts.memory_used_bytes, 310);
-        assert!((facts.cpu_used_percent - 25.0).abs() < 0.01);
-        host.lose("v1");
-        assert_eq!(host.bring("v1", VmState::Running), None);
-        assert_eq!(host.facts().await.memory_used_bytes, 100);
-    }
 }

@@ -1,0 +1,145 @@
+//! Which events there are: what subscribers can rely on. The pages below `docs/events` are made from it.
+
+use crate::subjects::buckets;
+
+/// One kind of object whose changes are told.
+#[derive(Debug)]
+pub struct Described {
+    /// As in the subject.
+    pub kind: &'static str,
+    /// Type of the record before and after.
+    pub message: &'static str,
+    pub meaning: &'static str,
+    /// What the group in the subject is.
+    pub group: &'static str,
+    pub verbs: &'static [Verb],
+}
+
+/// What can happen to an object.
+#[derive(Debug)]
+pub struct Verb {
+    pub name: &'static str,
+    pub when: &'static str,
+}
+
+const fn verb(name: &'static str, when: &'static str) -> Verb {
+    Verb { name, when }
+}
+
+/// Every kind that has events, in the order of the documentation.
+pub const DESCRIBED: [Described; 6] = [
+    Described {
+        kind: buckets::VM,
+        message: "muster.inventory.v1.Vm",
+        meaning: "A virtual machine.",
+        group: "The group of the machine's host; `all-hosts` before it is placed.",
+        verbs: &[
+            verb(
+                "created",
+                "A job has begun to make a machine, or one was found on a host.",
+            ),
+            verb(
+                "state_changed",
+                "It was started, stopped, paused, saved, crashed, or is missing: `state` is another than before. Other \
+                 properties may have changed with it.",
+            ),
+            verb("moved", "It is on another host than before."),
+            verb(
+                "updated",
+                "Anything else that is tracked: owner, tags, hardware, what its guest says, the job that has it.",
+            ),
+            verb(
+                "deleted",
+                "It is gone, with its disks, or its host was taken out of the fleet.",
+            ),
+        ],
+    },
+    Described {
+        kind: buckets::HOST,
+        message: "muster.inventory.v1.Host",
+        meaning: "A host that runs machines.",
+        group: "The host's group.",
+        verbs: &[
+            verb("created", "A host has registered itself."),
+            verb(
+                "state_changed",
+                "It responds, or does so no longer; or it was approved.",
+            ),
+            verb("moved", "It is in another group than before."),
+            verb(
+                "updated",
+                "Anything else that is tracked: facts, datastores and their images, the job that has it. Free bytes and CPU \
+                 use are not.",
+            ),
+            verb("deleted", "It was taken out of the fleet."),
+        ],
+    },
+    Described {
+        kind: buckets::HOST_GROUP,
+        message: "muster.inventory.v1.HostGroup",
+        meaning: "A group of hosts, and of groups.",
+        group: "The group itself.",
+        verbs: &[
+            verb("created", "A group was made."),
+            verb("moved", "It is in another group than before."),
+            verb(
+                "updated",
+                "Its name, description, reserves or encryption have changed.",
+            ),
+            verb("deleted", "It is gone."),
+        ],
+    },
+    Described {
+        kind: buckets::JOB,
+        message: "muster.jobs.v1.Job",
+        meaning: "A change of something, from when it is asked for until it has ended. The name is the job's kind.",
+        group: "The group of the job's object when the job was submitted.",
+        verbs: &[
+            verb("created", "Somebody asked for a change, and it was taken."),
+            verb(
+                "state_changed",
+                "It runs, waits, is being undone, or has ended. Its end is one of `SUCCEEDED`, `FAILED`, `CANCELLED` and \
+                 `STUCK`.",
+            ),
+            verb("updated", "A step has begun or ended."),
+            verb("deleted", "It was old enough to be forgotten."),
+        ],
+    },
+    Described {
+        kind: buckets::REFRESHER,
+        message: "muster.refresher.v1.Intervals",
+        meaning: "How often one kind of refresh is done. Id and name are those of the kind.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb(
+                "created",
+                "Somebody has set an interval of this kind for the first time.",
+            ),
+            verb("updated", "An interval is another than before."),
+            verb(
+                "deleted",
+                "The intervals that were set are gone; those of the house hold.",
+            ),
+        ],
+    },
+    Described {
+        kind: buckets::TRANSFER,
+        message: "muster.transfer.v1.TransferRecord",
+        meaning: "A copy of a file from one host to another. The name is that of the file at the target.",
+        group: "The group of the target's host when the copy was asked for.",
+        verbs: &[
+            verb("created", "A job has asked for the copy, and it was queued."),
+            verb(
+                "state_changed",
+                "It has begun, is tried again, is being removed, or has ended. Its end is one of `SUCCEEDED`, `FAILED` and \
+                 `CANCELLED`.",
+            ),
+            verb(
+                "updated",
+                "Anything else that is tracked: the limit of its rate, how the hosts are connected. How far it has got is \
+                 not.",
+            ),
+            verb("deleted", "It was old enough to be forgotten."),
+        ],
+    },
+];
