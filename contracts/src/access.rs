@@ -9,7 +9,7 @@ use crate::services;
 use crate::subjects::{self, EVENTS, RUNS, bucket_stream, buckets};
 
 /// Every program that connects to the bus, as its bus user is named.
-pub const PROGRAMS: [&str; 8] = [
+pub const PROGRAMS: [&str; 9] = [
     "gateway",
     "inventory",
     "jobs",
@@ -17,6 +17,7 @@ pub const PROGRAMS: [&str; 8] = [
     "refresher",
     "transfer",
     "performance",
+    "webhooks",
     "agent",
 ];
 
@@ -126,6 +127,7 @@ pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
         "Placement" => &["placement"],
         "Transfer" => &["transfer"],
         "Performance" => &["performance"],
+        "Webhooks" => &["webhooks"],
         "Refresher" => &["refresher"],
         "Refreshable" => &REFRESHABLES,
         _ => &["agent"],
@@ -186,6 +188,7 @@ fn add_own_subjects(program: &str, access: &mut Access) {
             access.subscribe.push(subjects::progress("*"));
         }
         "inventory" => access.subscribe.push(subjects::all_heartbeats()),
+        "webhooks" => access.publish.extend(reading(EVENTS)),
         "performance" => access.subscribe.push(subjects::samples("*")),
         "jobs" => {
             access.publish.extend(reading(RUNS));

@@ -128,7 +128,10 @@ pub const DESCRIBED: [Described; 6] = [
         meaning: "A copy of a file from one host to another. The name is that of the file at the target.",
         group: "The group of the target's host when the copy was asked for.",
         verbs: &[
-            verb("created", "A job has asked for the copy, and it was queued."),
+            verb(
+                "created",
+                "A job has asked for the copy, and it was queued.",
+            ),
             verb(
                 "state_changed",
                 "It has begun, is tried again, is being removed, or has ended. Its end is one of `SUCCEEDED`, `FAILED` and \

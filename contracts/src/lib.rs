@@ -37,6 +37,7 @@ pub use generated::muster::performance::v1 as performance;
 pub use generated::muster::placement::v1 as placement;
 pub use generated::muster::refresher::v1 as refresher;
 pub use generated::muster::transfer::v1 as transfer;
+pub use generated::muster::webhooks::v1 as webhooks;
 
 pub use common::{Code, ObjectRef, PropertyChange, Status};
 
@@ -44,7 +45,7 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 9] {
+pub fn services() -> [&'static call::Service; 10] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
@@ -53,6 +54,7 @@ pub fn services() -> [&'static call::Service; 9] {
         &refresher::REFRESHABLE,
         &transfer::TRANSFER,
         &performance::PERFORMANCE,
+        &webhooks::WEBHOOKS,
         &host::HOST,
         &data::DATAEND,
     ]

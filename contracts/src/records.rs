@@ -12,6 +12,7 @@ use crate::placement::HostClaims;
 use crate::refresher::Intervals;
 use crate::subjects::buckets;
 use crate::transfer::{Authority, DataEndRecord, TransferRecord};
+use crate::webhooks::{DeadLetter, Webhook, WebhookLease, WebhookState};
 
 /// A message that is kept as a record: one per id, in a bucket of its own.
 pub trait Record: Message + Name + Default + Clone + PartialEq + 'static {
@@ -50,6 +51,8 @@ pub mod indexes {
     pub const PHASE: &str = "phase";
     /// Of jobs: `<kind>/<id>` of the object that the job changes.
     pub const TARGET: &str = "target";
+    /// Of dead letters: the webhook.
+    pub const WEBHOOK: &str = "webhook";
 }
 
 fn event_name<R>(
@@ -172,6 +175,26 @@ impl Record for Intervals {
     fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
         let place = |intervals: &Self| (String::new(), intervals.kind.clone());
         event_name(before, after, |_, _| "updated", place)
+    }
+}
+
+impl Record for Webhook {
+    const BUCKET: &'static str = buckets::WEBHOOK;
+}
+
+impl Record for WebhookState {
+    const BUCKET: &'static str = buckets::WEBHOOK_STATE;
+}
+
+impl Record for WebhookLease {
+    const BUCKET: &'static str = buckets::WEBHOOK_LEASE;
+}
+
+impl Record for DeadLetter {
+    const BUCKET: &'static str = buckets::DEAD_LETTER;
+
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        vec![(indexes::WEBHOOK, self.webhook_id.clone())]
     }
 }
 

@@ -18,13 +18,17 @@ pub mod buckets {
     pub const JOIN_TOKEN: &str = "join_token";
     pub const JOB: &str = "job";
     pub const HOST_CLAIMS: &str = "host_claims";
+    pub const WEBHOOK: &str = "webhook";
+    pub const WEBHOOK_STATE: &str = "webhook_state";
+    pub const WEBHOOK_LEASE: &str = "webhook_lease";
+    pub const DEAD_LETTER: &str = "dead_letter";
     pub const REFRESHER: &str = "refresher";
     pub const TRANSFER: &str = "transfer";
     pub const TRANSFER_AUTHORITY: &str = "transfer_authority";
     pub const DATA_END: &str = "data_end";
 
     /// Each bucket with the service that owns it.
-    pub const OWNERS: [(&str, &str); 11] = [
+    pub const OWNERS: [(&str, &str); 15] = [
         (HOST_GROUP, "inventory"),
         (HOST, "inventory"),
         (VM, "inventory"),
@@ -32,6 +36,10 @@ pub mod buckets {
         (JOIN_TOKEN, "inventory"),
         (JOB, "jobs"),
         (HOST_CLAIMS, "placement"),
+        (WEBHOOK, "webhooks"),
+        (WEBHOOK_STATE, "webhooks"),
+        (WEBHOOK_LEASE, "webhooks"),
+        (DEAD_LETTER, "webhooks"),
         (REFRESHER, "refresher"),
         (TRANSFER, "transfer"),
         (TRANSFER_AUTHORITY, "transfer"),

@@ -367,8 +367,16 @@ pub const REFRESHER_QUEUE: Metric = Metric {
     attributes: &["trigger"],
     meaning: "Refreshes that wait to be begun.",
 };
+pub const WEBHOOK_DELIVERIES: Metric = Metric {
+    name: "muster.webhooks.deliveries",
+    kind: MetricKind::Counter,
+    unit: "{try}",
+    attributes: &["outcome"],
+    meaning: "Tries to deliver an event to a webhook's endpoint: `taken`, `refused` (4xx, a redirect, an address that is not \
+              allowed) or `away` (no answer, 5xx).",
+};
 
-pub const METRICS: [&Metric; 32] = [
+pub const METRICS: [&Metric; 33] = [
     &CALLS,
     &CALL_DURATION,
     &RECORDS_LAG,
@@ -401,4 +409,5 @@ pub const METRICS: [&Metric; 32] = [
     &USAGE_DISK_OPERATIONS,
     &USAGE_DISK_USED,
     &USAGE_NETWORK_IO,
+    &WEBHOOK_DELIVERIES,
 ];

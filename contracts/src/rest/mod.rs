@@ -19,6 +19,7 @@ mod refresher;
 mod request;
 mod status;
 mod vm;
+mod webhook;
 
 pub use enums::{
     Approval, DiskSource, Encryption, HostStatus, IfBusy, JobState, RefreshOutcome, RefreshTrigger,
@@ -41,6 +42,10 @@ pub use request::{
 };
 pub use status::{Counts, Status, Versions};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};
+pub use webhook::{
+    CreateWebhook, DeadLetter, DeadLetterList, NewWebhook, Redelivery, UpdateWebhook, Webhook,
+    WebhookList, WebhookTest,
+};
 
 /// Names of headers that the API adds to those of HTTP.
 pub mod headers {

@@ -19,7 +19,7 @@ use contracts::access;
 use contracts::events::DESCRIBED;
 use contracts::records::Record;
 use contracts::subjects::{self, EVENTS, buckets};
-use contracts::{inventory, jobs, placement, refresher, transfer};
+use contracts::{inventory, jobs, placement, refresher, transfer, webhooks};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -72,6 +72,16 @@ fn every_kind_that_has_events_is_described_and_no_other() {
         (buckets::JOIN_TOKEN, has_events::<inventory::JoinToken>()),
         (buckets::JOB, has_events::<jobs::Job>()),
         (buckets::HOST_CLAIMS, has_events::<placement::HostClaims>()),
+        (buckets::WEBHOOK, has_events::<webhooks::Webhook>()),
+        (
+            buckets::WEBHOOK_STATE,
+            has_events::<webhooks::WebhookState>(),
+        ),
+        (
+            buckets::WEBHOOK_LEASE,
+            has_events::<webhooks::WebhookLease>(),
+        ),
+        (buckets::DEAD_LETTER, has_events::<webhooks::DeadLetter>()),
         (buckets::REFRESHER, has_events::<refresher::Intervals>()),
         (buckets::TRANSFER, has_events::<transfer::TransferRecord>()),
         (

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
-use crate::commands::{completion, events, group, host, image, job, placement, refresher, vm};
+use crate::commands::{
+    completion, events, group, host, image, job, placement, refresher, vm, webhook,
+};
 use crate::output::Format;
 use crate::{client, values};
 
@@ -83,6 +85,9 @@ pub(crate) enum Command {
     /// What is looked at again, and how often
     #[command(subcommand)]
     Refresher(refresher::Command),
+    /// Addresses that events are delivered to
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// What happens, as it happens
     Events(events::EventsArgs),
     /// The fleet and its manager at a glance

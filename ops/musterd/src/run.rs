@@ -30,6 +30,7 @@ pub(crate) fn printed(source: &Source) -> anyhow::Result<String> {
         print_section(&source.section::<refresher::Config>()?)?,
         print_section(&source.section::<transfer::Config>()?)?,
         print_section(&source.section::<performance::Config>()?)?,
+        print_section(&source.section::<webhooks::Config>()?)?,
     ];
     Ok(sections.join("\n"))
 }
@@ -106,6 +107,14 @@ async fn run_on(
         connection(performance::Config::NAME),
         &stop,
         performance::run,
+    )?;
+    start(
+        &mut services,
+        source,
+        common,
+        connection(webhooks::Config::NAME),
+        &stop,
+        webhooks::run,
     )?;
     start(
         &mut services,

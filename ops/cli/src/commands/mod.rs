@@ -13,6 +13,7 @@ mod status;
 mod top;
 mod tree;
 pub(crate) mod vm;
+pub(crate) mod webhook;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Job(command) => job::run(&session, command).await,
         Command::Placement(command) => placement::run(&session, command).await,
         Command::Refresher(command) => refresher::run(&session, command).await,
+        Command::Webhook(command) => webhook::run(&session, command).await,
         Command::Events(args) => events::run(&session, args).await,
         Command::Status => status::run(&session).await,
         Command::Completion(args) => completion::run(&args),

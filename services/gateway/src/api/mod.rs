@@ -17,6 +17,7 @@ mod refreshers;
 mod status;
 mod vms;
 mod watch;
+mod webhooks;
 
 use std::sync::{Arc, OnceLock};
 
@@ -151,6 +152,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(performance::host))
         .routes(routes!(performance::vm))
         .routes(routes!(events::events))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::get, webhooks::update, webhooks::remove))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::dead_letters))
+        .routes(routes!(webhooks::redeliver))
 }
 
 pub(crate) fn document() -> OpenApi {

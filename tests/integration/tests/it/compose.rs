@@ -44,6 +44,7 @@ fn compose_knows_every_service_and_publishes_to_this_machine_only() {
         "refresher",
         "transfer",
         "performance",
+        "webhooks",
     ] {
         let service = &config["services"][service];
         assert!(

@@ -13,12 +13,13 @@ use crate::fleet::{Client, Fleet, Process};
 const PASSWORD: &str = "ptest";
 
 /// In the order in which they are started.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     "inventory",
     "placement",
     "refresher",
     "transfer",
     "performance",
+    "webhooks",
     "jobs",
     "gateway",
 ];

@@ -42,8 +42,8 @@ fn allowed(name: &str) -> &'static [&'static str] {
     match name {
         "contracts" => &[],
         "kit" | "muster" | "subscriber" => &["contracts"],
-        "gateway" | "inventory" | "jobs" | "placement" | "refresher" | "transfer" | "performance"
-        | "agent" => &["contracts", "kit"],
+        "gateway" | "inventory" | "jobs" | "placement" | "refresher" | "transfer"
+        | "performance" | "webhooks" | "agent" => &["contracts", "kit"],
         "musterd" => &[
             "contracts",
             "kit",
@@ -54,6 +54,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
             "refresher",
             "transfer",
             "performance",
+            "webhooks",
         ],
         // Its hosts run the agent's own code.
         "simfleet" => &["contracts", "kit", "agent"],
