@@ -124,7 +124,7 @@ pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
     match service.name {
         "Inventory" => &["inventory"],
         "Jobs" => &["jobs"],
-        "Placement" => &["placement"],
+        "Placement" | "Planning" => &["placement"],
         "Transfer" => &["transfer"],
         "Performance" => &["performance"],
         "Webhooks" => &["webhooks"],

@@ -76,6 +76,8 @@ pub fn facts(facts: &HostFacts) -> Vec<u8> {
     let mut covered = HostFacts {
         memory_used_bytes: 0,
         cpu_used_percent: 0.0,
+        disk_io_per_sec: 0.0,
+        network_mbit: 0.0,
         ..facts.clone()
     };
     for datastore in &mut covered.datastores {

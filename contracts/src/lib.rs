@@ -7,6 +7,7 @@ pub mod call;
 pub mod diff;
 pub mod digest;
 pub mod events;
+pub mod inherit;
 pub mod limits;
 #[doc(hidden)]
 pub mod messages;
@@ -45,11 +46,12 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 10] {
+pub fn services() -> [&'static call::Service; 11] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
         &placement::PLACEMENT,
+        &placement::PLANNING,
         &refresher::REFRESHER,
         &refresher::REFRESHABLE,
         &transfer::TRANSFER,

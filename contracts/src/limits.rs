@@ -47,6 +47,18 @@ pub const TAGS_MAX: usize = 64;
 
 pub const TAG_CHARS_MAX: usize = 128;
 
+/// Rules of placement. Each placement looks at every one that names its machine.
+pub const RULES_MAX: usize = 1_000;
+
+/// Machines or hosts that one rule names by id; more are named by a tag.
+pub const RULE_MEMBERS_MAX: usize = 1_000;
+
+/// Machines of one batch that are placed together.
+pub const BATCH_MAX: usize = 1_000;
+
+/// Machines that a simulation adds. Ten times the largest fleet.
+pub const SIMULATED_MAX: u32 = 500_000;
+
 /// Depth of the tree of host groups, the root included.
 pub const GROUP_DEPTH_MAX: usize = 16;
 

@@ -8,7 +8,7 @@ use crate::host::VmState;
 use crate::inventory::{Host, HostGroup, JoinToken, Vm, VmName};
 use crate::jobs::Job;
 use crate::names::ROOT_GROUP_ID;
-use crate::placement::HostClaims;
+use crate::placement::{HostClaims, Rule};
 use crate::refresher::Intervals;
 use crate::subjects::buckets;
 use crate::transfer::{Authority, DataEndRecord, TransferRecord};
@@ -43,7 +43,7 @@ pub mod indexes {
     pub const HOST: &str = "host";
     /// Of machines: the address of each network card, in lower case.
     pub const MAC: &str = "mac";
-    /// Of machines, hosts and groups: the name, in lower case.
+    /// Of machines, hosts, groups and rules: the name, in lower case.
     pub const NAME: &str = "name";
     /// Of hosts and groups: the group that holds it.
     pub const GROUP: &str = "group";
@@ -195,6 +195,14 @@ impl Record for DeadLetter {
 
     fn indexes(&self) -> Vec<(&'static str, String)> {
         vec![(indexes::WEBHOOK, self.webhook_id.clone())]
+    }
+}
+
+impl Record for Rule {
+    const BUCKET: &'static str = buckets::PLACEMENT_RULE;
+
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        vec![(indexes::NAME, self.name.to_lowercase())]
     }
 }
 

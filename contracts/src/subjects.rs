@@ -26,9 +26,10 @@ pub mod buckets {
     pub const TRANSFER: &str = "transfer";
     pub const TRANSFER_AUTHORITY: &str = "transfer_authority";
     pub const DATA_END: &str = "data_end";
+    pub const PLACEMENT_RULE: &str = "placement_rule";
 
     /// Each bucket with the service that owns it.
-    pub const OWNERS: [(&str, &str); 15] = [
+    pub const OWNERS: [(&str, &str); 16] = [
         (HOST_GROUP, "inventory"),
         (HOST, "inventory"),
         (VM, "inventory"),
@@ -44,6 +45,7 @@ pub mod buckets {
         (TRANSFER, "transfer"),
         (TRANSFER_AUTHORITY, "transfer"),
         (DATA_END, "transfer"),
+        (PLACEMENT_RULE, "placement"),
     ];
 }
 

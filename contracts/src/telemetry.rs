@@ -376,7 +376,31 @@ pub const WEBHOOK_DELIVERIES: Metric = Metric {
               allowed) or `away` (no answer, 5xx).",
 };
 
-pub const METRICS: [&Metric; 33] = [
+pub const PLACEMENT_CLAIMS: Metric = Metric {
+    name: "muster.placement.claims",
+    kind: MetricKind::Gauge,
+    unit: "{claim}",
+    attributes: &[],
+    meaning: "Claims on hosts that are not confirmed yet. Every instance tells the same of all: take the largest, not the sum.",
+};
+pub const PLACEMENT_DRIFT: Metric = Metric {
+    name: "muster.placement.drift",
+    kind: MetricKind::Counter,
+    unit: "{claim}",
+    attributes: &["reason"],
+    meaning: "Claims that were found not to agree with inventory and were taken out: `expired` (nobody confirmed it, nor \
+              gave it back), `elsewhere` (the machine is on another host), `no_host` (the host is gone), `twice` (the same \
+              machine and job had claimed another host first).",
+};
+pub const PLACEMENT_RETRIES: Metric = Metric {
+    name: "muster.placement.retries",
+    kind: MetricKind::Counter,
+    unit: "{placement}",
+    attributes: &[],
+    meaning: "Placements that were decided again because a claim of another instance came first.",
+};
+
+pub const METRICS: [&Metric; 36] = [
     &CALLS,
     &CALL_DURATION,
     &RECORDS_LAG,
@@ -410,4 +434,7 @@ pub const METRICS: [&Metric; 33] = [
     &USAGE_DISK_USED,
     &USAGE_NETWORK_IO,
     &WEBHOOK_DELIVERIES,
+    &PLACEMENT_CLAIMS,
+    &PLACEMENT_DRIFT,
+    &PLACEMENT_RETRIES,
 ];

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{data, host, inventory, jobs, refresher};
+use crate::{data, host, inventory, jobs, placement, refresher};
 
 /// An enumeration of a message as a word: the conversion is exhaustive, the word is the same in JSON and in a table.
 macro_rules! words {
@@ -207,6 +207,64 @@ words! {
     }
 }
 
+words! {
+    /// The weight of tips.
+    Tips from inventory::group_settings::Tips {
+        Unknown = Unspecified => "unknown",
+        Critical = Critical => "critical",
+        Warning = Warning => "warning",
+        None = None => "none",
+    }
+}
+
+words! {
+    /// Which end of the scale a placement wants.
+    Goal from placement::Goal {
+        /// The site's.
+        Default = Unspecified => "default",
+        /// The host with most left.
+        Balance = Balance => "balance",
+        /// The fullest host that still fits.
+        Maximise = Maximise => "maximise",
+    }
+}
+
+words! {
+    /// What a rule of placement asks for.
+    Bond from placement::rule::Bond {
+        Unknown = Unspecified => "unknown",
+        /// The machines are in one domain.
+        Together = Together => "together",
+        /// No two machines are in one domain.
+        Apart = Apart => "apart",
+        /// The machines are on these hosts.
+        On = On => "on",
+        /// The machines are on none of these hosts.
+        NotOn = NotOn => "not_on",
+    }
+}
+
+words! {
+    /// What a broken rule costs.
+    Strength from placement::rule::Strength {
+        Unknown = Unspecified => "unknown",
+        /// All stars.
+        Must = Must => "must",
+        /// Some.
+        Should = Should => "should",
+    }
+}
+
+words! {
+    /// How wide the domain of a rule is.
+    Level from placement::rule::Level {
+        Unknown = Unspecified => "unknown",
+        Host = Host => "host",
+        Rack = Rack => "rack",
+        Room = Room => "room",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::IntoDeserializer;
@@ -234,5 +292,10 @@ mod tests {
         check(RefreshOutcome::ALL.iter().map(|v| (*v, v.word())).collect());
         check(RefreshTrigger::ALL.iter().map(|v| (*v, v.word())).collect());
         check(IfBusy::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Tips::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Goal::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Bond::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Strength::ALL.iter().map(|v| (*v, v.word())).collect());
+        check(Level::ALL.iter().map(|v| (*v, v.word())).collect());
     }
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Approval, HostStatus, Refreshed, Reserves, id, time};
+use std::collections::BTreeMap;
+
+use super::{Approval, EffectiveReserves, HostStatus, Refreshed, Reserves, id, time};
 use crate::{host, inventory};
 
 /// A machine that runs virtual machines.
@@ -31,6 +33,11 @@ pub struct Host {
     /// When it was refreshed last, by each kind of refresh that shows on it. Only where one object is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refreshed: Vec<Refreshed>,
+    #[serde(default)]
+    pub settings: HostSettings,
+    /// What is kept free for the host itself, and who said so. Only of one host, not in lists.
+    #[serde(default)]
+    pub effective_reserves: Option<EffectiveReserves>,
 }
 
 impl From<inventory::Host> for Host {
@@ -53,6 +60,9 @@ impl From<inventory::Host> for Host {
             report_number: _,
             reserves,
             removing,
+            settings,
+            // Placement's business.
+            facts_ms: _,
         } = message;
         Self {
             id: host_id,
@@ -68,7 +78,58 @@ impl From<inventory::Host> for Host {
             job_id: id(job_id),
             reserves: reserves.map(Into::into),
             removing,
+            settings: settings.unwrap_or_default().into(),
+            effective_reserves: None,
             refreshed: Vec::new(),
+        }
+    }
+}
+
+/// What people say of a host, where it cannot say so itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct HostSettings {
+    /// Nothing new is placed on the host.
+    pub maintenance: bool,
+    /// `key` or `key=value`.
+    pub tags: Vec<String>,
+    /// By the datastore's name.
+    pub datastore_tags: BTreeMap<String, Vec<String>>,
+    /// Failure domains.
+    pub rack: Option<String>,
+    pub room: Option<String>,
+    pub cluster: Option<String>,
+    /// Operations a second that the host's disks can do.
+    pub disk_io_per_sec_max: Option<u32>,
+    /// What the host's uplinks carry, where it does not know itself.
+    pub network_mbit_max: Option<u32>,
+}
+
+impl From<inventory::HostSettings> for HostSettings {
+    fn from(message: inventory::HostSettings) -> Self {
+        let inventory::HostSettings {
+            maintenance,
+            tags,
+            datastore_tags,
+            rack,
+            room,
+            cluster,
+            disk_io_per_sec_max,
+            network_mbit_max,
+        } = message;
+        let known = |number: u32| (number != 0).then_some(number);
+        Self {
+            maintenance,
+            tags,
+            datastore_tags: datastore_tags
+                .into_iter()
+                .map(|(name, tags)| (name, tags.tags))
+                .collect(),
+            rack: id(rack),
+            room: id(room),
+            cluster: id(cluster),
+            disk_io_per_sec_max: known(disk_io_per_sec_max),
+            network_mbit_max: known(network_mbit_max),
         }
     }
 }
@@ -98,6 +159,24 @@ pub struct HostFacts {
     pub datastores: Vec<Datastore>,
     /// Whether machines run unprivileged and sandboxed, and why not where they do not.
     pub confinement: String,
+    /// Networks that machines can be attached to.
+    #[serde(default)]
+    pub networks: Vec<Network>,
+    #[serde(default)]
+    pub platform: String,
+    #[serde(default)]
+    pub cpu_features: Vec<String>,
+    /// Other virtualization software that was found on the host.
+    #[serde(default)]
+    pub other_virtualization: Option<String>,
+    /// Operations a second, all disks together.
+    #[serde(default)]
+    pub disk_io_per_sec: f64,
+    #[serde(default)]
+    pub network_mbit: f64,
+    /// What the uplinks can carry together; 0: not known.
+    #[serde(default)]
+    pub network_mbit_max: u32,
 }
 
 impl From<host::HostFacts> for HostFacts {
@@ -119,6 +198,13 @@ impl From<host::HostFacts> for HostFacts {
             datastores,
             confinement,
             memory_overhead_bytes,
+            networks,
+            platform,
+            cpu_features,
+            other_virtualization,
+            disk_io_per_sec,
+            network_mbit,
+            network_mbit_max,
         } = message;
         Self {
             hostname,
@@ -137,6 +223,31 @@ impl From<host::HostFacts> for HostFacts {
             cpu_used_percent,
             datastores: datastores.into_iter().map(Into::into).collect(),
             confinement,
+            networks: networks.into_iter().map(Into::into).collect(),
+            platform,
+            cpu_features,
+            other_virtualization: id(other_virtualization),
+            disk_io_per_sec,
+            network_mbit,
+            network_mbit_max,
+        }
+    }
+}
+
+/// A network of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Network {
+    pub name: String,
+    /// What it leads to, the same on every host that reaches it.
+    pub location: Option<String>,
+}
+
+impl From<host::Network> for Network {
+    fn from(message: host::Network) -> Self {
+        let host::Network { name, location } = message;
+        Self {
+            name,
+            location: id(location),
         }
     }
 }

@@ -85,6 +85,8 @@ impl From<jobs::Job> for Job {
             refuse_if_busy: _,
             // Seen in the step's own state and message.
             failed_step: _,
+            // Asked for by itself: it is large.
+            decision: _,
         } = message;
         Self {
             id: job_id,

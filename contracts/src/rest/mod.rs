@@ -17,28 +17,37 @@ mod placement;
 mod problem;
 mod refresher;
 mod request;
+mod rule;
+mod settings;
+mod simulate;
 mod status;
 mod vm;
 mod webhook;
 
 pub use enums::{
-    Approval, DiskSource, Encryption, HostStatus, IfBusy, JobState, RefreshOutcome, RefreshTrigger,
-    StepState, VmOrigin, VmState,
+    Approval, Bond, DiskSource, Encryption, Goal, HostStatus, IfBusy, JobState, Level,
+    RefreshOutcome, RefreshTrigger, StepState, Strength, Tips, VmOrigin, VmState,
 };
 pub use event::{Event, ObjectRef, PropertyChange};
-pub use group::{HostGroup, Reserves};
-pub use host::{Datastore, Host, HostFacts, ImageFile};
+pub use group::{EffectiveGroup, EffectiveReserves, GroupSettings, HostGroup, InForce, Reserves};
+pub use host::{Datastore, Host, HostFacts, HostSettings, ImageFile, Network};
 pub use job::{Job, Plan, PlannedStep, Progress, Step};
 pub use page::Page;
 pub use performance::{
     Figure, History, HistoryQuery, MeasuredKind, Point, Resolution, Top, TopEntry, TopQuery, Usage,
 };
-pub use placement::{Rating, Ratings, Reason, ResourceRating};
+pub use placement::{Decision, Rating, Ratings, Reason, ResourceRating, Transfer, TransferOption};
 pub use problem::Problem;
 pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};
 pub use request::{
     AddHost, ChangeOptions, CopyImage, CreateGroup, CreateJoinToken, CreateVm, DeleteOptions,
-    JoinToken, MoveHost, NewDisk, NewNetworkCard, RateRequest, SetThrottle, UpdateGroup, UpdateVm,
+    JoinToken, MoveHost, NewDisk, NewNetworkCard, Placing, RateRequest, SetThrottle, UpdateGroup,
+    UpdateVm, Weights,
+};
+pub use rule::{AddRule, Rule, Rules};
+pub use settings::{SetGroupSettings, SetHost, SetReserves};
+pub use simulate::{
+    Bottleneck, Simulate, SimulatedMachines, SimulatedOutcome, SimulatedResource, Simulation,
 };
 pub use status::{Counts, Status, Versions};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};

@@ -3,19 +3,31 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::id;
+use super::{id, time};
 use crate::placement;
 
 /// How well hosts suit a machine, best first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ratings {
     pub ratings: Vec<Rating>,
+    /// Hosts in scope.
+    #[serde(default)]
+    pub hosts_rated: u32,
+    /// Those of them that can take the machine.
+    #[serde(default)]
+    pub hosts_possible: u32,
 }
 
 impl From<placement::RateResponse> for Ratings {
     fn from(message: placement::RateResponse) -> Self {
-        let placement::RateResponse { ratings } = message;
+        let placement::RateResponse {
+            ratings,
+            hosts_rated,
+            hosts_possible,
+        } = message;
         Self {
+            hosts_rated,
+            hosts_possible,
             ratings: ratings.into_iter().map(Into::into).collect(),
         }
     }
@@ -35,6 +47,12 @@ pub struct Rating {
     pub resources: Vec<ResourceRating>,
     /// Why the host has no stars: every check that failed.
     pub zero_reasons: Vec<Reason>,
+    /// What cost stars beside resources, and what the numbers do not say.
+    #[serde(default)]
+    pub remarks: Vec<Reason>,
+    /// Of a machine that there is: how it would be moved there.
+    #[serde(default)]
+    pub transfer: Option<Transfer>,
 }
 
 impl From<placement::Rating> for Rating {
@@ -47,6 +65,8 @@ impl From<placement::Rating> for Rating {
             zero_reasons,
             score,
             group_id,
+            remarks,
+            transfer,
         } = message;
         Self {
             host_id,
@@ -56,19 +76,24 @@ impl From<placement::Rating> for Rating {
             score,
             resources: resources.into_iter().map(Into::into).collect(),
             zero_reasons: zero_reasons.into_iter().map(Into::into).collect(),
+            remarks: remarks.into_iter().map(Into::into).collect(),
+            transfer: transfer.map(Into::into),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceRating {
-    /// `cpu` or `memory`.
+    /// `cpu`, `memory`, `disk_io` or `network`.
     pub resource: String,
     pub used_percent_before: f64,
     pub used_percent_after: f64,
     pub stars_lost: f64,
     /// One sentence with the numbers.
     pub explanation: String,
+    /// 0 to 100; 0 also where the resource does not count because the host's total is not known.
+    #[serde(default)]
+    pub weight: f64,
 }
 
 impl From<placement::ResourceRating> for ResourceRating {
@@ -79,6 +104,7 @@ impl From<placement::ResourceRating> for ResourceRating {
             used_percent_after,
             stars_lost,
             explanation,
+            weight,
         } = message;
         Self {
             resource,
@@ -86,16 +112,20 @@ impl From<placement::ResourceRating> for ResourceRating {
             used_percent_after,
             stars_lost,
             explanation,
+            weight,
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// `memory`, `disk`, `image`, `not_responding`, ...
     pub check: String,
     pub message: String,
     pub recommended_action: String,
+    /// Stars that it cost; 0 for what makes a host impossible.
+    #[serde(default)]
+    pub stars_lost: f64,
 }
 
 impl From<placement::Reason> for Reason {
@@ -104,11 +134,106 @@ impl From<placement::Reason> for Reason {
             check,
             message,
             recommended_action,
+            half_stars_lost,
         } = message;
         Self {
             check,
             message,
             recommended_action,
+            stars_lost: f64::from(half_stars_lost) / 2.0,
+        }
+    }
+}
+
+/// How a machine would get to a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Transfer {
+    /// The type that would be used; null: none is possible today.
+    pub kind: Option<String>,
+    /// Every type, best first.
+    pub options: Vec<TransferOption>,
+}
+
+impl From<placement::Transfer> for Transfer {
+    fn from(message: placement::Transfer) -> Self {
+        let placement::Transfer { kind, options } = message;
+        Self {
+            kind: id(kind),
+            options: options.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransferOption {
+    /// `live`, `shared_storage_quick`, `san`, `storage` or `network`.
+    pub kind: String,
+    pub possible: bool,
+    /// Why not, or what it would do.
+    pub explanation: String,
+    pub expected_ms: Option<u64>,
+}
+
+impl From<placement::TransferOption> for TransferOption {
+    fn from(message: placement::TransferOption) -> Self {
+        let placement::TransferOption {
+            kind,
+            possible,
+            explanation,
+            expected_ms,
+        } = message;
+        Self {
+            kind,
+            possible,
+            explanation,
+            expected_ms: possible.then_some(expected_ms),
+        }
+    }
+}
+
+/// Why a machine is where it was placed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    pub vm_id: String,
+    pub job_id: String,
+    pub host_id: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub time: Option<jiff::Timestamp>,
+    /// The hosts that it was chosen from, best first.
+    pub ratings: Vec<Rating>,
+    pub hosts_rated: u32,
+    pub hosts_possible: u32,
+    /// Hosts that could not take the machine, by failed check.
+    pub failed_checks: std::collections::BTreeMap<String, u32>,
+    /// Whether deciding again from the record gives the same, to the last bit.
+    pub replays: bool,
+}
+
+impl Decision {
+    pub fn new(message: placement::Decision, replays: bool) -> Self {
+        let placement::Decision {
+            vm_id,
+            job_id,
+            time_ms,
+            // What a replay takes; people read the ratings.
+            request: _,
+            contenders: _,
+            ratings,
+            hosts_rated,
+            hosts_possible,
+            failed_checks,
+            host_id,
+        } = message;
+        Self {
+            vm_id,
+            job_id,
+            host_id,
+            time: time(time_ms),
+            ratings: ratings.into_iter().map(Into::into).collect(),
+            hosts_rated,
+            hosts_possible,
+            failed_checks: failed_checks.into_iter().collect(),
+            replays,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DiskSource, Encryption, IfBusy, time};
-use crate::inventory;
+use super::{DiskSource, Encryption, Goal, IfBusy, SetGroupSettings, SetReserves, time};
+use crate::{inventory, placement};
 
 /// How a change is to be made; in the query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
@@ -33,7 +33,7 @@ pub struct DeleteOptions {
 }
 
 /// A virtual machine to be made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateVm {
     /// 1 to 63 letters, digits and hyphens, starting and ending with a letter or digit.
@@ -70,6 +70,9 @@ pub struct CreateVm {
     /// With `start`: the job ends when the guest's agent answers.
     #[serde(default)]
     pub wait_for_guest: bool,
+    /// What placement looks for beside sizes.
+    #[serde(default)]
+    pub placing: Placing,
 }
 
 fn one() -> u32 {
@@ -125,7 +128,7 @@ pub struct CreateGroup {
 }
 
 /// What is to be different about a host group; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpdateGroup {
     pub name: Option<String>,
@@ -134,6 +137,10 @@ pub struct UpdateGroup {
     pub description: Option<String>,
     /// How files travel between its hosts and others.
     pub encryption: Option<Encryption>,
+    pub reserves: Option<SetReserves>,
+    pub settings: Option<SetGroupSettings>,
+    /// Reserves and settings that are to be inherited again, by name: `memory_bytes`, `tips`.
+    pub inherit: Vec<String>,
 }
 
 /// An image file that is to be copied to a datastore, of the same host or another.
@@ -216,8 +223,11 @@ impl From<inventory::JoinTokenSecret> for JoinToken {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateRequest {
-    #[serde(default = "one")]
-    pub vcpus: u32,
+    /// Absent: 1, or those of the machine.
+    #[serde(default)]
+    pub vcpus: Option<u32>,
+    /// Absent: that of the machine.
+    #[serde(default)]
     pub memory_bytes: u64,
     /// Room on one datastore for all disks.
     #[serde(default)]
@@ -234,4 +244,74 @@ pub struct RateRequest {
     /// Only this host, by id or name.
     #[serde(default)]
     pub host: Option<String>,
+    #[serde(default)]
+    pub placing: Placing,
+    /// At most that many ratings. Absent: 100.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// A machine that there is, by id or name: hosts are rated for a move of it.
+    #[serde(default)]
+    pub vm: Option<String>,
+}
+
+/// What a placement looks for beside sizes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Placing {
+    /// Absent: the site's.
+    pub goal: Option<Goal>,
+    /// Absent: the site's.
+    pub weights: Option<Weights>,
+    /// Disk operations a second that are expected. Absent: 0.
+    pub expected_disk_io_per_sec: Option<f64>,
+    /// Mbit/s that are expected. Absent: 0.
+    pub expected_network_mbit: Option<f64>,
+    /// Networks that the host must have, by name or by the location that they lead to.
+    pub networks: Vec<String>,
+    /// Only on a host of a cluster.
+    pub highly_available: bool,
+    /// `x86_64`; absent: any.
+    pub platform: Option<String>,
+    /// `kvm`; absent: any.
+    pub accelerator: Option<String>,
+    pub cpu_features: Vec<String>,
+    /// The host must have all of these tags.
+    pub host_tags: Vec<String>,
+    /// The datastore must have all of these tags.
+    pub datastore_tags: Vec<String>,
+    /// Only these hosts, by id or name.
+    pub possible_hosts: Vec<String>,
+    /// Rather these hosts, by id or name.
+    pub preferred_hosts: Vec<String>,
+    /// The machine's own tags: rules may name machines by them.
+    pub vm_tags: BTreeMap<String, String>,
+}
+
+/// How much each resource counts, 0 to 100 each, not all 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    pub cpu: f64,
+    pub memory: f64,
+    #[serde(default)]
+    pub disk_io: f64,
+    #[serde(default)]
+    pub network: f64,
+}
+
+impl From<Weights> for placement::Weights {
+    fn from(weights: Weights) -> Self {
+        let Weights {
+            cpu,
+            memory,
+            disk_io,
+            network,
+        } = weights;
+        Self {
+            cpu,
+            memory,
+            disk_io,
+            network,
+        }
+    }
 }

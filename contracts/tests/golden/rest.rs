@@ -48,13 +48,19 @@ pub(crate) fn kinds() -> Vec<Kind> {
 
 fn answers() -> Vec<Kind> {
     vec![
-        kind::<rest::HostGroup>("HostGroup", from::<inventory::HostGroup, rest::HostGroup>),
+        kind::<rest::HostGroup>("HostGroup", group),
         kind::<rest::Host>("Host", host),
         kind::<rest::Vm>("Vm", vm),
         kind::<rest::Job>("Job", from::<jobs::Job, rest::Job>),
         kind::<rest::Plan>("Plan", from::<jobs::Plan, rest::Plan>),
         kind::<rest::Progress>("Progress", from::<jobs::Progress, rest::Progress>),
         kind::<rest::Ratings>("Ratings", from::<placement::RateResponse, rest::Ratings>),
+        kind::<rest::Rules>("Rules", from::<placement::Rules, rest::Rules>),
+        kind::<rest::Simulation>(
+            "Simulation",
+            from::<placement::SimulateResponse, rest::Simulation>,
+        ),
+        kind::<rest::Decision>("Decision", decision),
         kind::<rest::Problem>("Problem", problem),
         kind::<rest::JoinToken>(
             "JoinToken",
@@ -75,7 +81,27 @@ fn answers() -> Vec<Kind> {
 fn host() -> Value {
     let mut host = from::<inventory::Host, rest::Host>();
     host["group_path"] = json!("All Hosts/Prod");
+    host["effective_reserves"] = reserves();
     host
+}
+
+fn group() -> Value {
+    let mut group = from::<inventory::HostGroup, rest::HostGroup>();
+    let encryption = json!({"value": "tls", "from": "the default"});
+    let on = json!({"value": true, "from": "host group Prod"});
+    let tips = json!({"value": "critical", "from": "the default"});
+    group["effective"] = json!({
+        "reserves": reserves(), "encryption": encryption, "tips": on, "tips_from": tips, "tips_automatic": tips,
+    });
+    group
+}
+
+fn reserves() -> Value {
+    from::<placement::EffectiveReserves, rest::EffectiveReserves>()
+}
+
+fn decision() -> Value {
+    serde_json::to_value(rest::Decision::new(message::<placement::Decision>(), true)).unwrap()
 }
 
 fn vm() -> Value {
@@ -120,6 +146,7 @@ fn requests() -> Vec<Kind> {
                 "network_cards": [{"network": "user", "mac": "52:54:00:00:00:01"}],
                 "owner": "alice", "description": "the first", "tags": {"env": "prod"}, "group": "Prod",
                 "host": "host-1", "datastore": "ds1", "start": true, "wait_for_guest": true,
+                "placing": placing(),
             })
         }),
         kind::<rest::UpdateVm>(
@@ -130,10 +157,14 @@ fn requests() -> Vec<Kind> {
             "CreateGroup",
             || json!({"name": "Prod", "parent": "all-hosts", "description": "d"}),
         ),
-        kind::<rest::UpdateGroup>(
-            "UpdateGroup",
-            || json!({"name": "Prod", "parent": "all-hosts", "description": "d", "encryption": "plain"}),
-        ),
+        kind::<rest::UpdateGroup>("UpdateGroup", || {
+            json!({
+                "name": "Prod", "parent": "all-hosts", "description": "d", "encryption": "plain",
+                "reserves": set_reserves(),
+                "settings": {"tips": true, "tips_from": "critical", "tips_automatic": "none"},
+                "inherit": ["memory_bytes"],
+            })
+        }),
         kind::<rest::CopyImage>("CopyImage", || {
             json!({
                 "source_host": "host-1", "source_image": "ds1/debian.qcow2", "host": "host-2", "datastore": "ds2",
@@ -141,6 +172,26 @@ fn requests() -> Vec<Kind> {
             })
         }),
         kind::<rest::SetThrottle>("SetThrottle", || json!({"bytes_per_sec": 1_048_576})),
+        kind::<rest::SetHost>("SetHost", || {
+            json!({
+                "reserves": set_reserves(), "inherit": ["cpu_percent"], "maintenance": true, "add_tags": ["ssd"],
+                "remove_tags": ["old"], "datastore_tags": {"ds1": ["fast"]}, "rack": "r1", "room": "m1", "cluster": "c1",
+                "disk_io_per_sec_max": 5_000, "network_mbit_max": 10_000,
+            })
+        }),
+        kind::<rest::AddRule>("AddRule", || {
+            json!({
+                "name": "webs apart", "bond": "apart", "strength": "should", "level": "rack", "vms": ["web-01"],
+                "vm_tag": "app=web", "hosts": ["host-1"], "host_tag": "ssd",
+            })
+        }),
+        kind::<rest::Simulate>("Simulate", || {
+            json!({
+                "lose_hosts": ["host-1"], "lose_groups": ["Prod"], "reserves": set_reserves(), "goal": "maximise",
+                "weights": weights(), "group": "Prod",
+                "add": [{"count": 3, "vcpus": 2, "memory_bytes": 7, "disk_bytes": 8, "expected_cpu_percent": 5.0}],
+            })
+        }),
         kind::<rest::AddHost>("AddHost", || json!({"group": "Prod"})),
         kind::<rest::MoveHost>("MoveHost", || json!({"group": "Prod"})),
         kind::<rest::CreateJoinToken>(
@@ -150,16 +201,40 @@ fn requests() -> Vec<Kind> {
         kind::<rest::RateRequest>("RateRequest", || {
             json!({
                 "vcpus": 2, "memory_bytes": 1_073_741_824u64, "disk_bytes": 7, "images": ["debian.qcow2"],
-                "expected_cpu_percent": 12.5, "group": "Prod", "host": "host-1",
+                "expected_cpu_percent": 12.5, "group": "Prod", "host": "host-1", "placing": placing(), "limit": 7, "vm": "web-01",
             })
         }),
     ]
+}
+
+fn set_reserves() -> Value {
+    json!({
+        "cpu_percent": 10.0, "memory_bytes": 7, "disk_bytes": 8, "disk_io_per_sec": 9.0, "network_percent": 11.0,
+    })
+}
+
+fn weights() -> Value {
+    json!({"cpu": 1.0, "memory": 2.0, "disk_io": 3.0, "network": 4.0})
+}
+
+fn placing() -> Value {
+    json!({
+        "goal": "balance", "weights": weights(), "expected_disk_io_per_sec": 5.0, "expected_network_mbit": 6.0,
+        "networks": ["user"], "highly_available": true, "platform": "x86_64", "accelerator": "kvm",
+        "cpu_features": ["avx2"], "host_tags": ["ssd"], "datastore_tags": ["fast"], "possible_hosts": ["host-1"],
+        "preferred_hosts": ["host-1"], "vm_tags": {"app": "web"},
+    })
 }
 
 /// Every word of an enumeration, as programs know it.
 fn words() -> Vec<Kind> {
     vec![
         kind::<Vec<rest::Approval>>("words.Approval", || json!(rest::Approval::ALL)),
+        kind::<Vec<rest::Bond>>("words.Bond", || json!(rest::Bond::ALL)),
+        kind::<Vec<rest::Goal>>("words.Goal", || json!(rest::Goal::ALL)),
+        kind::<Vec<rest::Level>>("words.Level", || json!(rest::Level::ALL)),
+        kind::<Vec<rest::Strength>>("words.Strength", || json!(rest::Strength::ALL)),
+        kind::<Vec<rest::Tips>>("words.Tips", || json!(rest::Tips::ALL)),
         kind::<Vec<rest::DiskSource>>("words.DiskSource", || json!(rest::DiskSource::ALL)),
         kind::<Vec<rest::Encryption>>("words.Encryption", || json!(rest::Encryption::ALL)),
         kind::<Vec<rest::HostStatus>>("words.HostStatus", || json!(rest::HostStatus::ALL)),

@@ -147,6 +147,9 @@ pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
 /// low and thousands of hosts press on an inventory that has just come back.
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// Facts that have not changed are told again after this time, so that who reads them knows how old they may be.
+pub(crate) const FACTS_RETOLD: Duration = Duration::from_secs(600);
+
 /// How often the host's facts are looked at.
 pub(crate) const FACTS_INTERVAL: Duration = Duration::from_secs(30);
 

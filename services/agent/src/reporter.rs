@@ -113,6 +113,7 @@ impl Reporter {
     async fn report(&self, backlog: &mut Backlog) {
         let mut changes = self.hypervisor.changes();
         let mut told = HostFacts::default();
+        let mut told_at = Instant::now();
         let mut ticks = interval_at(
             Instant::now() + limits::FACTS_INTERVAL,
             limits::FACTS_INTERVAL,
@@ -126,8 +127,10 @@ impl Reporter {
                 change = changes.recv() => note(backlog, change),
                 _ = ticks.tick() => {
                     let now = self.hypervisor.facts().await;
-                    if facts::differ(&told, &now) {
+                    let is_old = told_at.elapsed() >= limits::FACTS_RETOLD;
+                    if is_old || facts::differ(&told, &now) {
                         told = now.clone();
+                        told_at = Instant::now();
                         backlog.facts(now);
                     }
                 }

@@ -7,6 +7,7 @@ use contracts::{Status, jobs, placement};
 use crate::api::parse_body;
 use crate::core::filter::Filter;
 use crate::core::names::Names;
+use crate::core::placing::{self, NamedHosts};
 use crate::core::requests::{self, Scope};
 use crate::core::sort::{Sort, list_name, read_cursor};
 use crate::error::Failure;
@@ -14,7 +15,8 @@ use crate::error::Failure;
 /// The body of `POST /api/v1/vms`.
 pub fn vm_create(body: &[u8]) -> Result<jobs::VmCreate, Status> {
     let request = parse_body(body).map_err(Failure::into_status)?;
-    requests::vm_create(request, Scope::default(), "fuzz").map_err(Failure::into_status)
+    requests::vm_create(request, Scope::default(), NamedHosts::default(), "fuzz")
+        .map_err(Failure::into_status)
 }
 
 /// The body of `PATCH /api/v1/vms/{vm}`.
@@ -26,7 +28,9 @@ pub fn vm_update(body: &[u8]) -> Result<jobs::VmUpdate, Status> {
 /// The body of `POST /api/v1/placement/rate`.
 pub fn rate(body: &[u8]) -> Result<placement::RateRequest, Status> {
     let request = parse_body(body).map_err(Failure::into_status)?;
-    requests::rate(request, Scope::default()).map_err(Failure::into_status)
+    let scope = Scope::default();
+    placing::rate(request, scope, NamedHosts::default(), String::new())
+        .map_err(Failure::into_status)
 }
 
 /// Filter, order and cursor of a list of machines; answers whether the filter takes a machine.

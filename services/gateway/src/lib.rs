@@ -1,8 +1,8 @@
 //! The gateway: what people's programs talk to, as REST with server-sent events.
 //!
 //! **Serves** HTTP on one address: `/api/v1`, its OpenAPI document, `/healthz`, `/readyz`.
-//! **Calls** Jobs (every change is a job), Placement (ratings), Inventory (join tokens), Host (screen and console log),
-//! Refresher (kinds of refresh, and when what was refreshed).
+//! **Calls** Jobs (every change is a job), Placement (ratings), Planning (rules, reasons, questions), Inventory
+//! (join tokens), Host (screen and console log), Refresher (kinds of refresh, and when what was refreshed).
 //! **Owns** nothing: it follows the buckets of host groups, hosts, virtual machines and jobs, the stream of events, and what
 //! refreshers tell.
 //! **Never** changes a record, decides whether a change is possible, or calls another service to answer a read of the

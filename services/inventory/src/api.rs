@@ -17,8 +17,8 @@ use contracts::call::{Call, Context};
 use contracts::common::Empty;
 use contracts::inventory::{
     ApplyVmReportRequest, CreateJoinTokenRequest, CreateVmRecord, GroupChange, Host, HostChange,
-    HostGroup, Inventory, JoinTokenSecret, ObjectId, RegisterRequest, RegisterResponse,
-    ReportRequest, ReportResponse, TakeRequest, TakeResponse, UpdateVmRecord, Vm,
+    HostGroup, HostSettingsChange, Inventory, JoinTokenSecret, ObjectId, RegisterRequest,
+    RegisterResponse, ReportRequest, ReportResponse, TakeRequest, TakeResponse, UpdateVmRecord, Vm,
 };
 use contracts::jobs::JobsClient;
 use kit::service::Parts;
@@ -106,6 +106,14 @@ impl Inventory for Api {
 
     async fn move_host(&self, context: &Context, request: HostChange) -> Result<Host, Status> {
         self.regroup_host(context, request).await
+    }
+
+    async fn set_host(
+        &self,
+        context: &Context,
+        request: HostSettingsChange,
+    ) -> Result<Host, Status> {
+        self.settle_host(context, request).await
     }
 
     async fn remove_host(&self, context: &Context, request: ObjectId) -> Result<Empty, Status> {

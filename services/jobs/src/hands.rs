@@ -9,7 +9,7 @@ use contracts::host::{HostClient, VmOperation, VmRef, VmReport};
 use contracts::inventory::{ApplyVmReportRequest, InventoryClient};
 use contracts::jobs::{Job, Progress};
 use contracts::limits::CALL_TIMEOUT;
-use contracts::placement::{PlacementClient, Rating};
+use contracts::placement::{Decision, PlacementClient, Rating};
 use contracts::records::Record;
 use contracts::refresher::RefresherClient;
 use contracts::transfer::TransferClient;
@@ -31,6 +31,8 @@ pub(crate) struct Done {
     pub(crate) ratings: Vec<Rating>,
     /// What changed, where that is no object's record.
     pub(crate) changes: Vec<PropertyChange>,
+    /// Why it was made as it was.
+    pub(crate) decision: Option<Decision>,
 }
 
 impl Done {

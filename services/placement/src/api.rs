@@ -1,173 +1,45 @@
 //! What placement answers.
 
+mod batch;
+mod place;
+mod rules;
+
 use async_trait::async_trait;
 use contracts::call::Context;
 use contracts::common::Empty;
-use contracts::host::VmState;
 use contracts::placement::{
-    Claim, HostClaims, PlaceRequest, PlaceResponse, Placement, RateRequest, RateResponse, Rating,
-    ReleaseRequest, Requirements,
+    Decision, PlaceBatchRequest, PlaceBatchResponse, PlaceRequest, PlaceResponse, Placement,
+    Planning, RateRequest, RateResponse, ReleaseRequest, ReplayResponse, Rule, RuleRef, Rules,
+    SimulateRequest, SimulateResponse,
 };
-use contracts::{Code, Status, names};
-use kit::records::{Decision, Stored};
-use tokio::sync::Mutex;
+use contracts::{Status, names};
+use prost::Message as _;
 
-use crate::Config;
-use crate::core::claims::{self, Owner};
-use crate::core::{rate, requirements, summary};
-use crate::store::{Capacity, Gathered};
-
-/// How often a placement is decided again because another claim came first. Only other instances compete, one each.
-const CONFLICTS_MAX: u32 = 64;
+use crate::core::claims::Owner;
+use crate::core::query::{Defaults, Query};
+use crate::core::{choose, moving, simulate};
+use crate::store::Store;
 
 pub(crate) struct Api {
-    capacity: Capacity,
-    config: Config,
-    /// Placements of one instance take turns: all want the same best host, and would only undo each other's decisions.
-    turn: Mutex<()>,
-}
-
-/// What an attempt to claim came to.
-enum Claimed {
-    Yes,
-    /// The host's claims changed since it was chosen.
-    Outdated,
+    store: Store,
+    defaults: Defaults,
 }
 
 impl Api {
-    pub(crate) fn new(capacity: Capacity, config: Config) -> Self {
-        Self {
-            capacity,
-            config,
-            turn: Mutex::new(()),
-        }
-    }
-
-    async fn gather(&self, request: &RateRequest, vm_id: &str) -> Result<Gathered, Status> {
-        if !request.group_id.is_empty() {
-            names::check_id("group_id", &request.group_id)?;
-        }
-        if !request.host_id.is_empty() {
-            names::check_id("host_id", &request.host_id)?;
-        }
-        self.capacity
-            .gather(request, vm_id, self.config.reserves())
-            .await
-    }
-
-    fn rate_all(&self, gathered: &Gathered, needs: &Requirements) -> Vec<Rating> {
-        rate::rate_all(
-            &gathered.candidates,
-            needs,
-            self.config.expected_cpu_percent,
-        )
-    }
-
-    /// Where the machine was placed by the same job already.
-    fn placed(&self, owner: Owner<'_>) -> Result<Option<String>, Status> {
-        if let Some(host_id) = self.claimed(owner)? {
-            return Ok(Some(host_id));
-        }
-        // Its claim may have been confirmed and swept out.
-        let vm = self.capacity.vms.get(owner.vm_id)?.map(|vm| vm.value);
-        let is_ours = |vm: &contracts::inventory::Vm| {
-            vm.job_id == owner.job_id && vm.state() == VmState::Creating && !vm.host_id.is_empty()
-        };
-        Ok(vm.filter(is_ours).map(|vm| vm.host_id))
-    }
-
-    /// The host that has the machine's open claim.
-    fn claimed(&self, owner: Owner<'_>) -> Result<Option<String>, Status> {
-        let mut records = self.capacity.claims.list()?.into_iter();
-        let has = |record: &Stored<HostClaims>| {
-            let mut claims = record.value.claims.iter();
-            claims.any(|c| owner.has(c) && self.capacity.is_open(c))
-        };
-        Ok(records.find(has).map(|record| record.id))
-    }
-
-    async fn claim(
-        &self,
-        context: &Context,
-        host_id: &str,
-        revision: u64,
-        owner: Owner<'_>,
-        needs: &Requirements,
-    ) -> Result<Claimed, Status> {
-        let expires_ms = self.capacity.claim_end_ms();
-        let (vms, vm_revision) = self.capacity.vms_on(host_id)?;
-        let decide = |current: Option<&Stored<HostClaims>>| {
-            if current.map_or(0, |c| c.revision) != revision {
-                return Ok(Decision::Keep(Claimed::Outdated));
-            }
-            let claim = claims::new(owner, needs, expires_ms);
-            let current = current.map(|c| &c.value);
-            let is_open = |c: &Claim| self.capacity.is_open(c);
-            let record = claims::with(current, claim, &vms, vm_revision, is_open);
-            Ok(Decision::Put(record, Claimed::Yes))
-        };
-        self.capacity.claims.update(context, host_id, decide).await
-    }
-
-    /// Chooses and claims, once. `None`: another claim came first.
-    async fn try_place(
-        &self,
-        context: &Context,
-        owner: Owner<'_>,
-        request: &RateRequest,
-        needs: &Requirements,
-    ) -> Result<Option<PlaceResponse>, Status> {
-        self.capacity.catch_up().await?;
-        let gathered = self.gather(request, owner.vm_id).await?;
-        let ratings = self.rate_all(&gathered, needs);
-        if let Some(host_id) = self.placed(owner)? {
-            return Ok(Some(PlaceResponse { host_id, ratings }));
-        }
-        let Some(best) = rate::best(&ratings) else {
-            return Err(summary::nowhere(&ratings));
-        };
-        let host_id = best.host_id.clone();
-        let revision = gathered.claims_revision(&host_id);
-        let claimed = self
-            .claim(context, &host_id, revision, owner, needs)
-            .await?;
-        Ok(match claimed {
-            Claimed::Yes => Some(PlaceResponse { host_id, ratings }),
-            Claimed::Outdated => None,
-        })
-    }
-
-    async fn give_back(
-        &self,
-        context: &Context,
-        host_id: &str,
-        owner: Owner<'_>,
-    ) -> Result<(), Status> {
-        let (vms, vm_revision) = self.capacity.vms_on(host_id)?;
-        let decide = |current: Option<&Stored<HostClaims>>| {
-            let Some(current) = current else {
-                return Ok(Decision::Keep(()));
-            };
-            let unwanted = |c: &Claim| owner.has(c) || !self.capacity.is_open(c);
-            let record = claims::without(Some(&current.value), &vms, vm_revision, unwanted);
-            Ok(if record == current.value {
-                Decision::Keep(())
-            } else {
-                Decision::Put(record, ())
-            })
-        };
-        self.capacity.claims.update(context, host_id, decide).await
+    pub(crate) fn new(store: Store, defaults: Defaults) -> Self {
+        Self { store, defaults }
     }
 }
 
 #[async_trait]
 impl Placement for Api {
     async fn rate(&self, _context: &Context, request: RateRequest) -> Result<RateResponse, Status> {
-        let needs = requirements::check(request.requirements.as_ref())?;
-        let gathered = self.gather(&request, "").await?;
-        Ok(RateResponse {
-            ratings: self.rate_all(&gathered, needs),
-        })
+        let rated = self.store.look(|look| {
+            let request = moving::complete(&request, look.fleet)?;
+            let query = Query::new(&request, &self.defaults)?;
+            choose::rate_all(look.fleet, &query)
+        });
+        rated.await?
     }
 
     async fn place(
@@ -175,29 +47,65 @@ impl Placement for Api {
         context: &Context,
         request: PlaceRequest,
     ) -> Result<PlaceResponse, Status> {
-        let owner = owner(&request.vm_id, &request.job_id)?;
-        let scope = request.rate.clone().unwrap_or_default();
-        let needs = requirements::check(scope.requirements.as_ref())?;
-        let _turn = self.turn.lock().await;
-        for _ in 0..CONFLICTS_MAX {
-            if let Some(answer) = self.try_place(context, owner, &scope, needs).await? {
-                return Ok(answer);
-            }
-        }
-        Err(
-            Status::new(Code::Aborted, "Too many machines are being placed at once.")
-                .action("Try again."),
-        )
+        self.place_one(context, &request).await
     }
 
     async fn release(&self, context: &Context, request: ReleaseRequest) -> Result<Empty, Status> {
         let owner = owner(&request.vm_id, &request.job_id)?;
-        self.capacity.catch_up().await?;
-        for record in self.capacity.claims.list()? {
-            if record.value.claims.iter().any(|claim| owner.has(claim)) {
-                self.give_back(context, &record.id, owner).await?;
-            }
-        }
+        self.store.catch_up().await?;
+        self.give_back_all(context, owner).await?;
+        Ok(Empty {})
+    }
+}
+
+#[async_trait]
+impl Planning for Api {
+    async fn place_batch(
+        &self,
+        context: &Context,
+        request: PlaceBatchRequest,
+    ) -> Result<PlaceBatchResponse, Status> {
+        self.place_together(context, &request).await
+    }
+
+    async fn replay(&self, _: &Context, request: Decision) -> Result<ReplayResponse, Status> {
+        let rate = request.request.clone().unwrap_or_default();
+        let query = Query::new(&rate, &self.defaults)?;
+        let (host_id, ratings) = choose::decide(&request.contenders, &query);
+        let host_id = host_id.unwrap_or_default();
+        let bytes = |ratings: &[contracts::placement::Rating]| -> Vec<Vec<u8>> {
+            ratings
+                .iter()
+                .map(|rating| rating.encode_to_vec())
+                .collect()
+        };
+        let same = host_id == request.host_id && bytes(&ratings) == bytes(&request.ratings);
+        Ok(ReplayResponse {
+            host_id,
+            ratings,
+            same,
+        })
+    }
+
+    async fn simulate(
+        &self,
+        _context: &Context,
+        request: SimulateRequest,
+    ) -> Result<SimulateResponse, Status> {
+        let simulated = self.store.look(|look| simulate::run(look.fleet, &request));
+        simulated.await?
+    }
+
+    async fn list_rules(&self, context: &Context, _: Empty) -> Result<Rules, Status> {
+        self.all_rules(context)
+    }
+
+    async fn add_rule(&self, context: &Context, rule: Rule) -> Result<Rule, Status> {
+        self.make_rule(context, &rule).await
+    }
+
+    async fn remove_rule(&self, context: &Context, rule: RuleRef) -> Result<Empty, Status> {
+        self.forget_rule(context, &rule.id).await?;
         Ok(Empty {})
     }
 }

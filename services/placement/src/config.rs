@@ -1,8 +1,11 @@
 //! Configuration of placement.
 
+use contracts::inherit::{DEFAULT_RESERVES, Reserved};
+use contracts::placement::Weights;
 use serde::{Deserialize, Serialize};
 
-use crate::core::reserves::Reserved;
+use crate::core::model::Goal;
+use crate::core::query::{Defaults, thousandths};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -14,29 +17,64 @@ pub struct Config {
     /// CPU that a machine is expected to use, in percent of its own vCPUs, where nobody says otherwise. 20 is the default
     /// of Virtual Machine Manager.
     pub expected_cpu_percent: f64,
+    /// Resource maximisation instead of load balancing, where a request does not say.
+    pub maximise: bool,
+    /// How much each resource counts where a request does not say, 0 to 100.
+    pub weight_cpu: f64,
+    pub weight_memory: f64,
+    pub weight_disk_io: f64,
+    pub weight_network: f64,
     /// A claim that nobody confirmed ends after this time, in seconds. Too low and a slow create loses its place; too high
     /// and the claim of a job that died blocks a host. Each instance counts from when it first saw the claim.
     pub claim_lifetime_secs: u64,
+    /// Samples of a host that are older count no more, in seconds. Agents tell theirs every ten minutes even when nothing
+    /// has changed. Too low and clocks that differ make hosts stale; too high and a host is rated by what was.
+    pub samples_lifetime_secs: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            reserve_cpu_percent: 10.0,
-            reserve_memory_bytes: 512 << 20,
-            reserve_disk_bytes: 1 << 30,
+            reserve_cpu_percent: DEFAULT_RESERVES.cpu_percent,
+            reserve_memory_bytes: DEFAULT_RESERVES.memory_bytes,
+            reserve_disk_bytes: DEFAULT_RESERVES.disk_bytes,
             expected_cpu_percent: 20.0,
+            maximise: false,
+            weight_cpu: 1.0,
+            weight_memory: 1.0,
+            weight_disk_io: 1.0,
+            weight_network: 1.0,
             claim_lifetime_secs: 15 * 60,
+            samples_lifetime_secs: 60 * 60,
         }
     }
 }
 
 impl Config {
-    pub(crate) fn reserves(&self) -> Reserved {
-        Reserved {
-            cpu_percent: self.reserve_cpu_percent,
-            memory_bytes: self.reserve_memory_bytes,
-            disk_bytes: self.reserve_disk_bytes,
+    pub(crate) fn defaults(&self) -> Defaults {
+        Defaults {
+            reserves: Reserved {
+                cpu_percent: self.reserve_cpu_percent,
+                memory_bytes: self.reserve_memory_bytes,
+                disk_bytes: self.reserve_disk_bytes,
+                ..DEFAULT_RESERVES
+            },
+            expected_cpu_percent: self.expected_cpu_percent,
+            goal: if self.maximise {
+                Goal::Maximise
+            } else {
+                Goal::Balance
+            },
+            weights: self.weights(),
+        }
+    }
+
+    fn weights(&self) -> Weights {
+        Weights {
+            cpu: self.weight_cpu,
+            memory: self.weight_memory,
+            disk_io: self.weight_disk_io,
+            network: self.weight_network,
         }
     }
 }
@@ -57,6 +95,10 @@ impl kit::config::Section for Config {
         if self.claim_lifetime_secs == 0 {
             return Err("claim_lifetime_secs: 0 would end every claim at once.".to_owned());
         }
+        if self.samples_lifetime_secs == 0 {
+            return Err("samples_lifetime_secs: 0 would trust no sample.".to_owned());
+        }
+        thousandths(&self.weights()).map_err(|refusal| refusal.message)?;
         Ok(())
     }
 }

@@ -1,103 +1,62 @@
-//! What placement knows: its claims, and the fleet as inventory has it.
+//! What placement owns and mirrors.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::inventory::{Host, HostGroup, Vm};
-use contracts::placement::{Claim, HostClaims, RateRequest};
-use contracts::records::{Record, indexes};
+use contracts::inventory::Vm;
+use contracts::placement::{HostClaims, Rule};
+use contracts::records::Record;
 use contracts::{Status, subjects};
 use kit::bus::Bus;
-use kit::records::{Mirror, Records, Stored};
+use kit::records::{Mirror, Records};
 use kit::rpc::Gate;
 use kit::service::Parts;
 use kit::world::World;
-use tokio::time::Instant;
 
 use crate::Config;
-use crate::core::load::Candidate;
-use crate::core::reserves::{self, Groups, Reserved};
-use crate::core::{claims, scope};
+use crate::feed::Feed;
+use crate::live::{Feeds, Live, Look};
+use crate::writer::Writer;
 
 /// How long a view may take to reach what the log has. A view that is later is the operator's business.
 const VIEW_PATIENCE: Duration = Duration::from_secs(8);
 
 #[derive(Clone)]
-pub(crate) struct Capacity {
-    groups: Mirror<HostGroup>,
-    hosts: Mirror<Host>,
-    pub(crate) vms: Mirror<Vm>,
+pub(crate) struct Store {
     pub(crate) claims: Records<HostClaims>,
-    world: World,
+    pub(crate) rules: Records<Rule>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) world: World,
+    vms: Mirror<Vm>,
     bus: Arc<dyn Bus>,
-    claim_lifetime: Duration,
-    ages: Arc<Ages>,
 }
 
-/// Since when this instance knows of each claim, by machine and job, in the time that passes here. The wall clock says
-/// nothing of a claim's age: another machine's may be an hour off, and each may jump.
-#[derive(Default)]
-struct Ages(Mutex<HashMap<(String, String), Instant>>);
-
-/// The hosts in scope, and the revisions of the claims that they were seen with.
-pub(crate) struct Gathered {
-    pub(crate) candidates: Vec<Candidate>,
-    claims: BTreeMap<String, u64>,
-}
-
-impl Gathered {
-    /// Revision of a host's claims; 0 when it has none.
-    pub(crate) fn claims_revision(&self, host_id: &str) -> u64 {
-        self.claims.get(host_id).copied().unwrap_or(0)
-    }
-}
-
-impl Ages {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Capacity {
+impl Store {
     pub(crate) async fn open(parts: &Parts<Config>) -> anyhow::Result<(Self, Arc<dyn Gate>)> {
         let store = parts.open_store()?;
-        let capacity = Self {
-            claims: store.own().await?,
-            groups: store.mirror().await?,
-            hosts: store.mirror().await?,
-            vms: store.mirror().await?,
-            world: parts.world.clone(),
-            bus: Arc::clone(&parts.bus),
-            claim_lifetime: Duration::from_secs(parts.config.claim_lifetime_secs),
-            ages: Arc::default(),
+        let claims: Records<HostClaims> = store.own().await?;
+        let rules: Records<Rule> = store.own().await?;
+        let (groups, hosts) = (store.mirror().await?, store.mirror().await?);
+        let vms: Mirror<Vm> = store.mirror().await?;
+        let feeds = Feeds {
+            groups: Feed::new(groups),
+            hosts: Feed::new(hosts),
+            vms: Feed::new(vms.clone()),
+            claims: Feed::new((*claims).clone()),
+            rules: Feed::new((*rules).clone()),
         };
-        Ok((capacity, store))
-    }
-
-    /// Whether a claim still counts.
-    pub(crate) fn is_open(&self, claim: &Claim) -> bool {
-        let key = (claim.vm_id.clone(), claim.job_id.clone());
-        let since = *self.ages.lock().entry(key).or_insert_with(Instant::now);
-        since.elapsed() < self.claim_lifetime
-    }
-
-    /// Forgets the ages of claims that are gone.
-    pub(crate) fn forget_all_but(&self, records: &[Stored<HostClaims>]) {
-        let there: HashSet<(&str, &str)> = records
-            .iter()
-            .flat_map(|record| &record.value.claims)
-            .map(|c| (c.vm_id.as_str(), c.job_id.as_str()))
-            .collect();
-        let is_there =
-            |(vm_id, job_id): &(String, String)| there.contains(&(vm_id.as_str(), job_id.as_str()));
-        self.ages.lock().retain(|key, _| is_there(key));
-    }
-
-    /// When a claim that is made now ends by the wall clock, for people who look at it.
-    pub(crate) fn claim_end_ms(&self) -> i64 {
-        let lifetime_ms = i64::try_from(self.claim_lifetime.as_millis()).unwrap_or(i64::MAX);
-        self.world.now_ms().saturating_add(lifetime_ms)
+        let live = Arc::new(Live::new(feeds, &parts.config, parts.world.clone()));
+        let own = Self {
+            writer: Writer::new(claims.clone(), Arc::clone(&live)),
+            claims,
+            rules,
+            live,
+            world: parts.world.clone(),
+            vms,
+            bus: Arc::clone(&parts.bus),
+        };
+        Ok((own, store))
     }
 
     /// Waits until the view has every claim that the log had at the call.
@@ -118,86 +77,25 @@ impl Capacity {
         Err(behind("claims"))
     }
 
-    /// The hosts in scope with what they carry, as seen for placing one machine (empty: none in particular).
-    pub(crate) async fn gather(
-        &self,
-        request: &RateRequest,
-        vm_id: &str,
-        defaults: Reserved,
-    ) -> Result<Gathered, Status> {
-        let groups: Groups = self
-            .groups
-            .list()?
-            .into_iter()
-            .map(|g| (g.id, g.value))
-            .collect();
-        let hosts: Vec<Host> = self.hosts.list()?.into_iter().map(|h| h.value).collect();
-        scope::check(request, &groups, &hosts)?;
-        let claims = self.claims.list()?;
-        // A claim that was taken out because its machine was seen: see that machine too.
-        let least = claims
-            .iter()
-            .map(|c| c.value.vm_revision)
-            .max()
-            .unwrap_or(0);
-        if !self.vms.wait_for(least, VIEW_PATIENCE).await {
-            return Err(behind("machines"));
+    /// Looks at the fleet when it shows every machine whose claim was taken out because it was seen.
+    pub(crate) async fn look<T>(&self, work: impl FnOnce(&mut Look<'_>) -> T) -> Result<T, Status> {
+        let mut work = Some(work);
+        let mut wanted = 0;
+        loop {
+            let looked = self.live.look(|look| {
+                wanted = look.fleet.vm_revision_wanted();
+                let is_seen = look.vm_revision >= wanted;
+                is_seen
+                    .then(|| work.take().map(|work| work(look)))
+                    .flatten()
+            })?;
+            if let Some(result) = looked {
+                return Ok(result);
+            }
+            if !self.vms.wait_for(wanted, VIEW_PATIENCE).await {
+                return Err(behind("machines"));
+            }
         }
-        let mut vms = self.vms_by_host(request)?;
-        let mut by_host: BTreeMap<String, (u64, HostClaims)> = claims
-            .into_iter()
-            .map(|c| (c.id, (c.revision, c.value)))
-            .collect();
-        let mut gathered = Gathered {
-            candidates: Vec::new(),
-            claims: BTreeMap::new(),
-        };
-        for host in hosts
-            .into_iter()
-            .filter(|host| scope::holds(request, &groups, host))
-        {
-            let mut vms = vms.remove(&host.id).unwrap_or_default();
-            let (revision, record) = by_host.remove(&host.id).unwrap_or_default();
-            let mut open = record.claims;
-            open.retain(|c| self.is_open(c) && !claims::is_confirmed(c, &vms) && c.vm_id != vm_id);
-            vms.retain(|vm| vm.id != vm_id);
-            gathered.claims.insert(host.id.clone(), revision);
-            gathered.candidates.push(Candidate {
-                reserved: reserves::of(&host, &groups, defaults),
-                host,
-                vms,
-                claims: open,
-            });
-        }
-        Ok(gathered)
-    }
-
-    fn vms_by_host(&self, request: &RateRequest) -> Result<BTreeMap<String, Vec<Vm>>, Status> {
-        let vms = if request.host_id.is_empty() {
-            self.vms.list()?
-        } else {
-            self.vms.find(indexes::HOST, &request.host_id)?
-        };
-        let mut by_host: BTreeMap<String, Vec<Vm>> = BTreeMap::new();
-        for vm in vms {
-            by_host
-                .entry(vm.value.host_id.clone())
-                .or_default()
-                .push(vm.value);
-        }
-        Ok(by_host)
-    }
-
-    /// Machines on a host, and a revision of their bucket that has them.
-    pub(crate) fn vms_on(&self, host_id: &str) -> Result<(Vec<Vm>, u64), Status> {
-        let vms = self.vms.find(indexes::HOST, host_id)?;
-        // After the reading, so that it is not older than what was read.
-        let revision = self.vms.revision();
-        Ok((vms.into_iter().map(|vm| vm.value).collect(), revision))
-    }
-
-    pub(crate) fn knows_host(&self, host_id: &str) -> Result<bool, Status> {
-        Ok(self.hosts.get(host_id)?.is_some())
     }
 }
 

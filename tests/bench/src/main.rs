@@ -8,6 +8,7 @@ mod create;
 mod fleet;
 mod idle;
 mod muster;
+mod place;
 mod power_off;
 mod programs;
 mod qmp;
@@ -50,6 +51,8 @@ enum Bench {
     PowerOff,
     /// Memory, processor and wakes while nothing happens.
     Idle,
+    /// Placements with a durable claim beside bare compare-and-set puts.
+    Place,
 }
 
 #[tokio::main]
@@ -81,6 +84,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if arguments.which.contains(&Bench::Growth) {
         println!("{}", fleet::growth().await?);
+    }
+    if wanted(Bench::Place) {
+        println!("{}", place::run().await?);
     }
     Ok(())
 }

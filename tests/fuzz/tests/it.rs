@@ -61,4 +61,5 @@ targets! {
     reports: 10_000,
     requests: 10_000,
     headers: 20_000,
+    placements: 10_000,
 }

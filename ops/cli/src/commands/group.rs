@@ -5,6 +5,7 @@ use contracts::rest::{CreateGroup, Encryption, HostGroup, UpdateGroup};
 use reqwest::Method;
 
 use super::list::{Kind, ListArgs, all, list};
+use super::settings::{self, SettingArgs};
 use super::{Session, show, tree};
 use crate::change::make;
 use crate::cli::ChangeArgs;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Create(CreateArgs),
     /// Change a group's name, description, or how files travel
     Edit(EditArgs),
+    /// Change what hosts in a group and below it inherit
+    Set(SetArgs),
     /// Move a group, and all below it, below another one
     Move(MoveArgs),
     /// Delete a group; it must be empty
@@ -68,6 +71,16 @@ pub(crate) struct EditArgs {
     /// How files travel between its hosts and others: tls, plain (where the groups of both hosts say so), or inherit
     #[arg(long, value_name = "HOW", value_parser = values::encryption)]
     encryption: Option<Encryption>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    #[command(flatten)]
+    which: GroupArg,
+    #[command(flatten)]
+    what: SettingArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -117,10 +130,14 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Edit(args) => {
             let update = UpdateGroup {
                 name: args.name,
-                parent: None,
                 description: args.description,
                 encryption: args.encryption,
+                ..UpdateGroup::default()
             };
+            edit(session, &args.which, &update, &args.change).await
+        }
+        Command::Set(args) => {
+            let update = args.what.update();
             edit(session, &args.which, &update, &args.change).await
         }
         Command::Move(args) => {
@@ -180,22 +197,10 @@ fn describe(group: &HostGroup, output: &Output) -> String {
         .line("Id", &group.id)
         .line("Path", &group.path)
         .line("Description", &group.description)
-        .line("Files travel", group.encryption)
         .line("Created", human::moment(group.created, output.now))
         .line("Busy with", group.job_id.as_deref().unwrap_or_default());
-    let Some(reserves) = &group.reserves else {
+    let Some(effective) = &group.effective else {
         return detail.render();
     };
-    let bytes = |count: Option<u64>| count.map(human::bytes).unwrap_or_default();
-    detail
-        .line(
-            "CPU reserve",
-            reserves
-                .cpu_percent
-                .map(|p| format!("{p} %"))
-                .unwrap_or_default(),
-        )
-        .line("Memory reserve", bytes(reserves.memory_bytes))
-        .line("Disk reserve", bytes(reserves.disk_bytes))
-        .render()
+    settings::effective(detail, effective).render()
 }

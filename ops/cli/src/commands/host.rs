@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use contracts::rest::{
     AddHost, Approval, CreateJoinToken, Datastore, Host, HostFacts, HostStatus, JoinToken,
-    MeasuredKind, MoveHost, SetThrottle,
+    MeasuredKind, MoveHost, SetHost, SetThrottle,
 };
 use reqwest::Method;
 
+use super::host_settings::{self, MaintenanceArgs, Mode, SetArgs};
 use super::list::{Kind, ListArgs, list};
 use super::top::{self, TopArgs};
 use super::{Session, refresher, show, tell};
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Refresh(RefreshArgs),
     /// Limit how fast files travel from and to a host
     Throttle(ThrottleArgs),
+    /// Change reserves, tags, failure domains and limits of a host
+    Set(Box<SetArgs>),
+    /// Place nothing new on a host, or do so again
+    Maintenance(MaintenanceArgs),
     /// Tokens with which hosts join by themselves
     #[command(subcommand)]
     Token(TokenCommand),
@@ -56,7 +61,7 @@ pub(crate) enum TokenCommand {
 pub(crate) struct HostArg {
     /// Name or id of the host
     #[arg(value_parser = values::object)]
-    host: String,
+    pub(super) host: String,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +170,9 @@ fn status(host: &Host) -> Cell {
     if host.removing {
         return Cell::new("being removed", Tone::Busy);
     }
+    if host.settings.maintenance && host.status == HostStatus::Responding {
+        return Cell::new("maintenance", Tone::Busy);
+    }
     match (host.approval, host.status) {
         (Approval::Pending, _) => Cell::new("pending", Tone::Busy),
         (_, HostStatus::Responding) => Cell::new("responding", Tone::Good),
@@ -216,6 +224,14 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
             session.client.send(request).await?;
             Ok(Exit::Done)
         }
+        Command::Set(args) => set(session, &args.which, &args.request(), &args.change).await,
+        Command::Maintenance(args) => {
+            let request = SetHost {
+                maintenance: Some(args.mode == Mode::On),
+                ..SetHost::default()
+            };
+            set(session, &args.which, &request, &args.change).await
+        }
         Command::Token(TokenCommand::Create(args)) => create_token(session, args).await,
     }
 }
@@ -231,6 +247,16 @@ async fn act(
     let segments = ["hosts", &which.host, "actions", action];
     let request = Request::change(Method::POST, &segments).body(body)?;
     make(session, vec![request.query(forced(force))], args).await
+}
+
+async fn set(
+    session: &Session,
+    which: &HostArg,
+    request: &SetHost,
+    args: &ChangeArgs,
+) -> Result<Exit, Failure> {
+    let change = Request::change(Method::PATCH, &["hosts", &which.host]).body(request)?;
+    make(session, vec![change], args).await
 }
 
 async fn create_token(session: &Session, args: TokenArgs) -> Result<Exit, Failure> {
@@ -259,15 +285,15 @@ fn describe_token(token: &JoinToken, _output: &Output) -> String {
 
 fn describe(host: &Host, output: &Output) -> String {
     let status = status(host);
-    let mut text = Detail::default()
+    let text = Detail::default()
         .line("Host", &host.name)
         .line("Id", &host.id)
         .toned("Status", status.text, status.tone)
         .line("Since", human::moment(host.status_changed, output.now))
         .line("Group", host.group_path.as_deref().unwrap_or_default())
         .line("Machines", host.vm_count)
-        .line("Busy with", host.job_id.as_deref().unwrap_or_default())
-        .render();
+        .line("Busy with", host.job_id.as_deref().unwrap_or_default());
+    let mut text = host_settings::describe(text, host).render();
     if let Some(facts) = &host.facts {
         text += &describe_facts(facts);
         if !facts.datastores.is_empty() {

@@ -201,11 +201,16 @@ pub(crate) fn rating_table(ratings: &[Rating], output: &Output) -> String {
 /// Why a host cannot take the machine, or what cost it stars.
 fn why(rating: &Rating) -> String {
     let sentences: Vec<String> = if rating.zero_reasons.is_empty() {
-        rating
-            .resources
-            .iter()
-            .map(|r| r.explanation.clone())
-            .collect()
+        let remarks = rating.remarks.iter().map(|r| r.message.clone());
+        let resources = rating.resources.iter().filter(|r| r.weight > 0.0);
+        let told = |r: &contracts::rest::ResourceRating| {
+            format!(
+                "{} ({:.1} lost)",
+                r.explanation.trim_end_matches('.'),
+                r.stars_lost
+            )
+        };
+        remarks.chain(resources.map(told)).collect()
     } else {
         let told = |r: &contracts::rest::Reason| format!("{} {}", r.message, r.recommended_action);
         rating.zero_reasons.iter().map(told).collect()

@@ -31,6 +31,8 @@ fn without_measures(facts: &HostFacts) -> HostFacts {
     let mut facts = HostFacts {
         memory_used_bytes: 0,
         cpu_used_percent: 0.0,
+        disk_io_per_sec: 0.0,
+        network_mbit: 0.0,
         ..facts.clone()
     };
     for datastore in &mut facts.datastores {

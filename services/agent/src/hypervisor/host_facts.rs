@@ -3,12 +3,15 @@
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 
-use contracts::host::HostFacts;
+use contracts::host::{HostFacts, Network};
+
+use super::host_traffic::{Counters, Traffic, links_mbit};
 
 /// Reads facts; remembers the last look at the CPU, since its use is what passed between two.
 #[derive(Default)]
 pub(crate) struct HostReader {
     last: Mutex<CpuTimes>,
+    counters: Mutex<Option<Counters>>,
 }
 
 /// Ticks since boot.
@@ -25,6 +28,7 @@ impl HostReader {
         let meminfo = read("/proc/meminfo");
         let total = memory_bytes(&meminfo, "MemTotal");
         let uname = rustix::system::uname();
+        let traffic = self.traffic();
         HostFacts {
             hostname: uname.nodename().to_string_lossy().into_owned(),
             os: os_name(&read("/etc/os-release")),
@@ -36,8 +40,27 @@ impl HostReader {
             memory_bytes: total,
             memory_used_bytes: total.saturating_sub(memory_bytes(&meminfo, "MemAvailable")),
             cpu_used_percent: self.cpu_used_percent(),
+            // QEMU's own network needs nothing of the host; bridges come with networks.
+            networks: vec![Network {
+                name: "user".to_owned(),
+                ..Network::default()
+            }],
+            platform: std::env::consts::ARCH.to_owned(),
+            cpu_features: cpu_features(&cpuinfo),
+            other_virtualization: other_virtualization(),
+            disk_io_per_sec: traffic.operations_per_sec,
+            network_mbit: traffic.mbit,
+            network_mbit_max: links_mbit(),
             ..HostFacts::default()
         }
+    }
+
+    fn traffic(&self) -> Traffic {
+        let now = Counters::look();
+        let mut last = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let traffic = last.map(|last| now.since(&last)).unwrap_or_default();
+        *last = Some(now);
+        traffic
     }
 
     fn cpu_used_percent(&self) -> f64 {
@@ -66,6 +89,30 @@ fn cpu_model(cpuinfo: &str) -> String {
         .and_then(|line| line.split_once(':'))
         .map(|(_, model)| model.trim());
     model.unwrap_or_default().to_owned()
+}
+
+/// Of the first processor; hosts whose processors differ are not made for machines that move.
+fn cpu_features(cpuinfo: &str) -> Vec<String> {
+    let mut lines = cpuinfo.lines();
+    let line = lines.find(|line| line.starts_with("flags") || line.starts_with("Features"));
+    let words = line.and_then(|line| line.split_once(':'));
+    let words = words.map(|(_, words)| words.split_whitespace());
+    words.into_iter().flatten().map(str::to_owned).collect()
+}
+
+/// Other software that wants the processors for machines of its own: by the devices that it makes while it is there.
+fn other_virtualization() -> String {
+    let marks = [
+        ("/dev/vboxdrv", "VirtualBox"),
+        ("/dev/vmmon", "VMware"),
+        ("/proc/xen/privcmd", "Xen"),
+    ];
+    let found = marks
+        .iter()
+        .find(|(path, _)| fs::exists(path).unwrap_or(false));
+    found
+        .map(|(_, name)| (*name).to_owned())
+        .unwrap_or_default()
 }
 
 /// A line of `/proc/meminfo`, which counts in KiB.

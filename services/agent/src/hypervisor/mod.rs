@@ -3,6 +3,7 @@
 mod admission;
 mod host_counters;
 mod host_facts;
+mod host_traffic;
 pub mod qemu;
 mod request;
 pub mod simulated;

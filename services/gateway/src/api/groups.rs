@@ -1,11 +1,12 @@
 //! Host groups.
 
 use axum::response::Response;
+use contracts::inherit::{self, DEFAULT_RESERVES, Groups};
 use contracts::inventory::HostGroup;
 use contracts::jobs::GroupTarget;
 use contracts::jobs::job_params::Kind;
 use contracts::names::ROOT_GROUP_ID;
-use contracts::rest::{self, ChangeOptions, CreateGroup, Page, UpdateGroup};
+use contracts::rest::{self, ChangeOptions, CreateGroup, EffectiveGroup, Page, UpdateGroup};
 use kit::records::Stored;
 
 use super::change::{ChangeHeaders, Changed, ReadHeaders, submit};
@@ -17,6 +18,15 @@ use crate::error::Outcome;
 
 pub(super) fn find(asked: &Asked, text: &str) -> Outcome<Stored<HostGroup>> {
     asked.views.groups.by_id_or_name(text, |group| &group.name)
+}
+
+/// Every group, as what is inherited is looked up in.
+pub(super) fn tree(asked: &Asked) -> Outcome<Groups> {
+    let groups = asked.views.groups.snapshot()?;
+    let groups = groups
+        .records()
+        .map(|group| (group.id.clone(), HostGroup::clone(group)));
+    Ok(groups.collect())
 }
 
 /// The id of a group that a request named; the root when it named none.
@@ -49,16 +59,26 @@ pub(super) async fn create(
     submit(&asked, Kind::GroupCreate(create), options).await
 }
 
-/// One host group.
+/// One host group, with what is in force for hosts in it.
 #[utoipa::path(get, path = "/api/v1/host-groups/{id_or_name}", tag = "host groups", operation_id = "get_host_group",
     params(("id_or_name" = String, Path), ReadHeaders),
     responses((status = 200, description = "The group", body = rest::HostGroup), Failed))]
 pub(super) async fn get(asked: Asked, Path(text): Path<String>) -> Outcome<Response> {
     let group = find(&asked, &text)?;
-    lists::one(&asked, &group.value, group.revision, |_| Ok(()))
+    let groups = tree(&asked)?;
+    let effective = EffectiveGroup::new(
+        inherit::of_group(&group.id, &groups, DEFAULT_RESERVES),
+        inherit::settings(&group.id, &groups),
+    );
+    lists::one(&asked, &group.value, group.revision, |shown| {
+        for shown in shown {
+            shown.effective = Some(effective.clone());
+        }
+        Ok(())
+    })
 }
 
-/// Renames, describes or moves a host group.
+/// Renames, describes or moves a host group, or changes what hosts below it inherit.
 #[utoipa::path(patch, path = "/api/v1/host-groups/{id_or_name}", tag = "host groups", operation_id = "update_host_group",
     params(("id_or_name" = String, Path), ChangeOptions, ChangeHeaders), request_body = UpdateGroup,
     responses(Changed, Failed))]

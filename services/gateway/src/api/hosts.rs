@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
+use contracts::inherit::{self, DEFAULT_RESERVES};
 use contracts::inventory::{CreateJoinTokenRequest, Host, InventoryClient};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{HostAdd, HostTarget};
 use contracts::rest::{
     self, AddHost, ChangeOptions, CreateJoinToken, DeleteOptions, JoinToken, MoveHost, Page,
+    SetHost,
 };
 use kit::records::Stored;
 
@@ -17,6 +19,7 @@ use super::change::{ChangeHeaders, Changed, ReadHeaders, plain, reflecting, subm
 use super::extract::{Asked, Body, MaybeBody, Path, Query};
 use super::{Failed, groups, lists, refreshers};
 use crate::core::list::ListQuery;
+use crate::core::placing;
 use crate::error::Outcome;
 
 pub(super) fn find(asked: &Asked, text: &str) -> Outcome<Stored<Host>> {
@@ -54,12 +57,29 @@ pub(super) async fn list(asked: Asked, Query(query): Query<ListQuery>) -> Outcom
     responses((status = 200, description = "The host", body = rest::Host), Failed))]
 pub(super) async fn get(asked: Asked, Path(text): Path<String>) -> Outcome<Response> {
     let host = find(&asked, &text)?;
+    let groups = groups::tree(&asked)?;
+    let reserves = inherit::of_host(&host.value, &groups, DEFAULT_RESERVES);
     lists::one(&asked, &host.value, host.revision, |hosts| {
         for shown in hosts.iter_mut() {
             shown.refreshed = refreshers::of_host(&asked, &host.value);
+            shown.effective_reserves = Some(reserves.clone().into());
         }
         count_vms(&asked, hosts)
     })
+}
+
+/// Changes reserves, maintenance mode, tags, failure domains or limits of a host.
+#[utoipa::path(patch, path = "/api/v1/hosts/{id_or_name}", tag = "hosts", operation_id = "set_host",
+    params(("id_or_name" = String, Path), ChangeOptions, ChangeHeaders), request_body = SetHost,
+    responses(Changed, Failed))]
+pub(super) async fn set(
+    asked: Asked,
+    Path(text): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<SetHost>,
+) -> Outcome<Response> {
+    let set = placing::host_set(find(&asked, &text)?.id, request)?;
+    submit(&asked, Kind::HostSet(set), options).await
 }
 
 /// Lets a host that registered itself take part.

@@ -12,7 +12,7 @@ use kit::records::Stored;
 
 use super::change::{ChangeHeaders, Changed, ReadHeaders, plain, submit};
 use super::extract::{Asked, Body, PRINCIPAL, Path, Query};
-use super::{Failed, groups, hosts, lists, refreshers};
+use super::{Failed, groups, hosts, lists, placement, refreshers};
 use crate::core::list::ListQuery;
 use crate::core::requests::{self, Scope};
 use crate::error::Outcome;
@@ -50,7 +50,8 @@ pub(super) async fn create(
     Body(request): Body<CreateVm>,
 ) -> Outcome<Response> {
     let scope = scope(&asked, request.group.as_deref(), request.host.as_deref())?;
-    let create = requests::vm_create(request, scope, PRINCIPAL)?;
+    let named = placement::named(&asked, &request.placing)?;
+    let create = requests::vm_create(request, scope, named, PRINCIPAL)?;
     submit(&asked, Kind::VmCreate(create), options).await
 }
 

@@ -2,7 +2,9 @@
 //! other services that cannot be.
 
 use contracts::host::disk::Source;
-use contracts::{host, jobs, limits, names, placement, rest};
+use contracts::{host, jobs, limits, names, rest};
+
+use super::placing::{self, NamedHosts};
 
 use crate::error::{Failure, Outcome};
 
@@ -19,6 +21,7 @@ pub(crate) struct Scope {
 pub(crate) fn vm_create(
     request: rest::CreateVm,
     scope: Scope,
+    named: NamedHosts,
     principal: &str,
 ) -> Outcome<jobs::VmCreate> {
     let rest::CreateVm {
@@ -36,6 +39,7 @@ pub(crate) fn vm_create(
         datastore,
         start,
         wait_for_guest,
+        placing,
     } = request;
     names::check_vm_name(&name)?;
     check_description(&description)?;
@@ -58,6 +62,10 @@ pub(crate) fn vm_create(
         start,
         wait_for_guest,
         datastore: datastore.unwrap_or_default(),
+        goal: placing::goal(&placing),
+        weights: placing.weights.map(Into::into),
+        placing: (placing != rest::Placing::default())
+            .then(|| placing::requirements(placing, named)),
     })
 }
 
@@ -99,7 +107,7 @@ fn hardware(
     })
 }
 
-fn within(field: &str, value: u64, least: u64, most: u64) -> Outcome<()> {
+pub(super) fn within(field: &str, value: u64, least: u64, most: u64) -> Outcome<()> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
@@ -213,7 +221,7 @@ pub(crate) fn vm_update(vm_id: String, request: rest::UpdateVm) -> Outcome<jobs:
     })
 }
 
-fn nothing_to_change() -> Failure {
+pub(super) fn nothing_to_change() -> Failure {
     Failure::invalid(
         "",
         "The request names nothing to change.",
@@ -252,6 +260,9 @@ pub(crate) fn group_update(
         parent: _,
         description,
         encryption,
+        reserves,
+        settings,
+        inherit,
     } = request;
     if let Some(name) = &name {
         names::check_title("name", name)?;
@@ -263,39 +274,9 @@ pub(crate) fn group_update(
         parent_id,
         description,
         encryption: encryption.map(|said| contracts::data::Encryption::from(said).into()),
-    })
-}
-
-pub(crate) fn rate(request: rest::RateRequest, scope: Scope) -> Outcome<placement::RateRequest> {
-    let rest::RateRequest {
-        vcpus,
-        memory_bytes,
-        disk_bytes,
-        images,
-        expected_cpu_percent,
-        group: _,
-        host: _,
-    } = request;
-    within("vcpus", vcpus.into(), 1, limits::VCPUS_MAX.into())?;
-    within("memory_bytes", memory_bytes, 1, limits::VM_MEMORY_BYTES_MAX)?;
-    within("images", images.len() as u64, 0, limits::DISKS_MAX as u64)?;
-    if expected_cpu_percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
-        return Err(Failure::invalid(
-            "expected_cpu_percent",
-            "expected_cpu_percent: not between 0 and 100.",
-            "Choose a value between the two.",
-        ));
-    }
-    Ok(placement::RateRequest {
-        requirements: Some(placement::Requirements {
-            vcpus,
-            memory_bytes,
-            disk_bytes,
-            images,
-            expected_cpu_percent,
-        }),
-        group_id: scope.group_id,
-        host_id: scope.host_id,
+        reserves: reserves.map(Into::into),
+        settings: settings.map(Into::into),
+        inherit,
     })
 }
 
@@ -326,13 +307,15 @@ mod tests {
     }
 
     fn field_at_fault(request: rest::CreateVm) -> String {
-        let failure = vm_create(request, Scope::default(), "local").unwrap_err();
+        let failure =
+            vm_create(request, Scope::default(), NamedHosts::default(), "local").unwrap_err();
         failure.status().field.clone()
     }
 
     #[test]
     fn what_is_not_said_is_what_most_want() {
-        let create = vm_create(request(), Scope::default(), "local").unwrap();
+        let create =
+            vm_create(request(), Scope::default(), NamedHosts::default(), "local").unwrap();
         let hardware = create.hardware.unwrap();
         assert_eq!(create.owner, "local");
         assert_eq!(hardware.disks[0].source(), Source::Overlay);
@@ -342,7 +325,7 @@ mod tests {
             network_cards: Some(Vec::new()),
             ..request()
         };
-        let create = vm_create(none, Scope::default(), "local").unwrap();
+        let create = vm_create(none, Scope::default(), NamedHosts::default(), "local").unwrap();
         assert_eq!(create.hardware.unwrap().network_cards, []);
     }
 

@@ -192,7 +192,11 @@ impl Serve for Others {
                     ..Rating::default()
                 };
                 let ratings = vec![rating];
-                Ok(RateResponse { ratings }.encode_to_vec())
+                Ok(RateResponse {
+                    ratings,
+                    ..RateResponse::default()
+                }
+                .encode_to_vec())
             }
             "CreateJoinToken" => {
                 let request = CreateJoinTokenRequest::decode(payload).unwrap();

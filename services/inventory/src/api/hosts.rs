@@ -3,7 +3,9 @@
 use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::inventory::host::Approval;
-use contracts::inventory::{Host, HostChange, ObjectId, Vm};
+use contracts::inventory::{
+    Host, HostChange, HostSettings, HostSettingsChange, ObjectId, Reserves, Vm,
+};
 use contracts::names::{self, ROOT_GROUP_ID};
 use contracts::records::indexes;
 use contracts::{ObjectRef, Status};
@@ -143,6 +145,33 @@ impl Api {
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect::<()>()
             .await
+    }
+
+    /// Changes what people say of a host.
+    pub(super) async fn settle_host(
+        &self,
+        context: &Context,
+        request: HostSettingsChange,
+    ) -> Result<Host, Status> {
+        names::check_id("id", &request.id)?;
+        let decide = |current: Option<&kit::records::Stored<Host>>| {
+            let current = &current.ok_or_else(|| no_host(&request.id))?.value;
+            check_holder(current, &request.job_id)?;
+            let mut host = current.clone();
+            if let Some(reserves) = request.reserves {
+                host.reserves = (reserves != Reserves::default()).then_some(reserves);
+            }
+            if let Some(settings) = &request.settings {
+                let is_said = *settings != HostSettings::default();
+                host.settings = is_said.then(|| settings.clone());
+            }
+            Ok(if host == *current {
+                Decision::Keep(host)
+            } else {
+                Decision::Put(host.clone(), host)
+            })
+        };
+        self.fleet.hosts.update(context, &request.id, decide).await
     }
 
     /// The host first, so that nothing is put on it any more, then its machines. Asked again after a crash in between, it

@@ -136,6 +136,7 @@ impl Api {
             }
             let mut after = current.clone();
             after.facts = Some(now.clone());
+            after.facts_ms = self.fleet.now_ms();
             Ok(Decision::Put(after.clone(), Some((current.clone(), after))))
         };
         let own = self.as_found(context);

@@ -303,6 +303,7 @@ impl Api {
                 host.report_number = request.number;
                 if facts.is_some() {
                     host.facts = facts.cloned();
+                    host.facts_ms = now_ms;
                 }
                 if request.whole {
                     host = registration::with_status(&host, HostStatus::Responding, now_ms);

@@ -18,6 +18,12 @@ const SENTENCE_CHARS_MAX: usize = 4_096;
 /// Processors of one host; no machine that there is has more.
 const CPUS_MAX: u32 = 65_536;
 
+/// Networks or CPU features of one host.
+const LIST_MAX: usize = 4_096;
+
+/// Operations or Mbit a second; no host has as many.
+const RATE_MAX: f64 = 1e12;
+
 /// 1 EiB: more memory or storage than a host can have.
 pub const BYTES_MAX: u64 = 1 << 60;
 
@@ -32,6 +38,8 @@ pub fn check(facts: &HostFacts) -> Result<(), Status> {
         ("facts.hypervisor_version", &facts.hypervisor_version),
         ("facts.accelerator", &facts.accelerator),
         ("facts.cpu_model", &facts.cpu_model),
+        ("facts.platform", &facts.platform),
+        ("facts.other_virtualization", &facts.other_virtualization),
     ];
     for (field, text) in words {
         check_text(field, text, WORD_CHARS_MAX)?;
@@ -43,6 +51,7 @@ pub fn check(facts: &HostFacts) -> Result<(), Status> {
         check_text(field, text, SENTENCE_CHARS_MAX)?;
     }
     check_numbers(facts)?;
+    check_lists(facts)?;
     check_datastores(&facts.datastores)
 }
 
@@ -55,12 +64,28 @@ fn check_numbers(facts: &HostFacts) -> Result<(), Status> {
     ] {
         check_that(bytes <= BYTES_MAX, field, bytes)?;
     }
+    for (field, rate) in [
+        ("facts.disk_io_per_sec", facts.disk_io_per_sec),
+        ("facts.network_mbit", facts.network_mbit),
+    ] {
+        check_that((0.0..=RATE_MAX).contains(&rate), field, rate)?;
+    }
     let percent = facts.cpu_used_percent;
     check_that(
         (0.0..=100.0).contains(&percent),
         "facts.cpu_used_percent",
         percent,
     )
+}
+
+fn check_lists(facts: &HostFacts) -> Result<(), Status> {
+    let count = facts.networks.len().max(facts.cpu_features.len());
+    check_that(count <= LIST_MAX, "facts.networks", count)?;
+    let names = facts.networks.iter().flat_map(|n| [&n.name, &n.location]);
+    for name in names.chain(&facts.cpu_features) {
+        check_text("facts.networks", name, WORD_CHARS_MAX)?;
+    }
+    Ok(())
 }
 
 fn check_datastores(datastores: &[Datastore]) -> Result<(), Status> {

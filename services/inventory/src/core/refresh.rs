@@ -99,17 +99,20 @@ pub fn targets<'a>(
 }
 
 fn target(host: &Host) -> Target {
-    let conditions = match host.status() {
-        HostStatus::NotResponding => vec![Condition::NotResponding.into()],
-        HostStatus::Responding | HostStatus::Unspecified => Vec::new(),
-    };
+    let is_silent = host.status() == HostStatus::NotResponding;
+    let in_maintenance = host.settings.as_ref().is_some_and(|said| said.maintenance);
+    let conditions = [
+        (is_silent, Condition::NotResponding),
+        (in_maintenance, Condition::Maintenance),
+    ];
+    let conditions = conditions.into_iter().filter(|(holds, _)| *holds);
     Target {
         id: host.id.clone(),
         name: host.name.clone(),
         server_id: host.id.clone(),
         group_id: host.group_id.clone(),
         kinds: [LIGHT, HEAVY, HOST].map(str::to_owned).to_vec(),
-        conditions,
+        conditions: conditions.map(|(_, condition)| condition.into()).collect(),
     }
 }
 
@@ -146,6 +149,7 @@ mod tests {
     #![allow(clippy::indexing_slicing)]
     use contracts::digest;
     use contracts::host::{Disk, GuestFacts, Hardware};
+    use contracts::inventory::HostSettings;
     use contracts::inventory::host::Approval;
 
     use super::*;
@@ -213,6 +217,13 @@ mod tests {
             second.targets[0].conditions,
             [i32::from(Condition::NotResponding)]
         );
+        silent[0].settings = Some(HostSettings {
+            maintenance: true,
+            ..HostSettings::default()
+        });
+        let conditions = &targets(&silent, &second.digest).targets[0].conditions;
+        let both = [Condition::NotResponding, Condition::Maintenance].map(i32::from);
+        assert_eq!(*conditions, both);
     }
 
     #[test]

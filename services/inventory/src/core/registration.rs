@@ -39,9 +39,11 @@ pub fn register(
     if request.facts.is_some() {
         host.facts.clone_from(&request.facts);
     }
+    // That the same is said again is no change worth a record.
     if host == *current {
         return Ok(Decision::Keep(host));
     }
+    host.facts_ms = now_ms;
     Ok(Decision::Put(host.clone(), host))
 }
 
@@ -53,6 +55,7 @@ fn first(request: &RegisterRequest, now_ms: i64) -> Host {
         approval: Approval::Pending.into(),
         status: HostStatus::Responding.into(),
         facts: request.facts.clone(),
+        facts_ms: now_ms,
         created_ms: now_ms,
         status_changed_ms: now_ms,
         generation: request.generation,

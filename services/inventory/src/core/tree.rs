@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use contracts::inventory::{GroupChange, HostGroup};
+use contracts::inventory::{GroupChange, GroupSettings, HostGroup, Reserves};
 use contracts::limits::{DESCRIPTION_CHARS_MAX, GROUP_DEPTH_MAX};
 use contracts::names::{self, ROOT_GROUP_ID};
 use contracts::{ObjectRef, Status};
@@ -122,10 +122,14 @@ pub fn create(tree: &Tree, change: &GroupChange, now_ms: i64) -> GroupDecision {
     Ok(Decision::Put(group.clone(), group))
 }
 
-/// Renames, describes or moves a group.
+/// Renames, describes or moves a group, or changes what is inherited below it. Of the root only the latter.
 pub fn update(tree: &Tree, change: &GroupChange) -> GroupDecision {
     let current = tree.find(&change.id)?;
-    refuse_root(current, "changed")?;
+    let is_other =
+        change.name.is_some() || change.parent_id.is_some() || change.description.is_some();
+    if is_other {
+        refuse_root(current, "changed")?;
+    }
     check_holder(current, &change.job_id)?;
     check_description(change)?;
     let mut group = current.clone();
@@ -142,12 +146,16 @@ pub fn update(tree: &Tree, change: &GroupChange) -> GroupDecision {
     if let Some(encryption) = change.encryption {
         group.encryption = encryption;
     }
-    tree.check_place(
-        &group.id,
-        &group.name,
-        &group.parent_id,
-        tree.height(&group.id),
-    )?;
+    if let Some(reserves) = change.reserves {
+        group.reserves = (reserves != Reserves::default()).then_some(reserves);
+    }
+    if let Some(settings) = change.settings {
+        group.settings = (settings != GroupSettings::default()).then_some(settings);
+    }
+    if is_other {
+        let height = tree.height(&group.id);
+        tree.check_place(&group.id, &group.name, &group.parent_id, height)?;
+    }
     if group == *current {
         return Ok(Decision::Keep(group));
     }

@@ -78,6 +78,7 @@ mod tests {
                     check: (*check).to_owned(),
                     message: format!("{check} is short."),
                     recommended_action: format!("Give more {check}."),
+                    half_stars_lost: 0,
                 })
                 .collect(),
             ..Rating::default()

@@ -2,7 +2,7 @@
 
 use contracts::call::Context;
 use contracts::jobs::Job;
-use contracts::placement::Rating;
+use contracts::placement::{Decision, Rating};
 use contracts::{PropertyChange, Status};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,7 @@ impl From<Status> for Fail {
 pub(super) struct Effect {
     pub(super) message: String,
     pub(super) ratings: Vec<Rating>,
+    pub(super) decision: Option<Decision>,
     pub(super) state: Option<Vec<u8>>,
     pub(super) target_before: Option<Vec<u8>>,
     pub(super) changes: Option<Vec<PropertyChange>>,
@@ -50,6 +51,7 @@ impl Effect {
             message: done.message,
             ratings: done.ratings,
             changes: (!done.changes.is_empty()).then_some(done.changes),
+            decision: done.decision,
             state: Some(state),
             ..Self::default()
         }
@@ -58,6 +60,9 @@ impl Effect {
     pub(super) fn put_into(&self, job: &mut Job) {
         if !self.ratings.is_empty() {
             job.ratings.clone_from(&self.ratings);
+        }
+        if self.decision.is_some() {
+            job.decision.clone_from(&self.decision);
         }
         if let Some(state) = &self.state {
             job.state_blob.clone_from(state);

@@ -1,11 +1,12 @@
-//! Renames, describes or moves a host group, or says how files travel to and from its hosts.
+//! Renames, describes or moves a host group, or changes what hosts below it inherit.
 
-use contracts::inventory::{GroupChange, HostGroup};
+use contracts::inventory::{GroupChange, HostGroup, Reserves};
 use contracts::jobs::{GroupUpdate, Plan};
 use contracts::names::{check_id, check_title};
 use contracts::{Status, diff};
 
 use super::groups::{check_not_root, check_place, depth, object};
+use super::settings::{check_fits, check_inherit, check_reserves, reserves, settings};
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
 use super::vm_delete::gone;
 use crate::core::hardware::check_words;
@@ -40,14 +41,17 @@ pub(crate) static KIND: Table<State> = Table {
 
 pub(super) fn read(request: &GroupUpdate) -> Result<State, Status> {
     check_id("group_id", &request.group_id)?;
-    let change = GroupUpdate {
-        group_id: String::new(),
-        ..request.clone()
+    let group_id = request.group_id.clone();
+    let nothing = GroupUpdate {
+        group_id,
+        ..GroupUpdate::default()
     };
-    if change == GroupUpdate::default() {
+    if *request == nothing {
         return Err(Status::invalid("", "Nothing is to be changed.")
-            .action("Give a name, a parent, a description or an encryption."));
+            .action("Give a name, a parent, a description, reserves, an encryption or settings."));
     }
+    check_reserves(&request.reserves.unwrap_or_default())?;
+    check_inherit(&request.inherit, true)?;
     if let Some(name) = &request.name {
         check_title("name", name)?;
     }
@@ -66,13 +70,54 @@ pub(super) fn read(request: &GroupUpdate) -> Result<State, Status> {
 }
 
 fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
-    let request = &state.request;
+    let request = &state.request.clone();
     let before = fleet.group(&request.group_id)?;
-    check_not_root(&before, "changed")?;
     state.before = before;
     let after = after(state);
+    if let Some(reserves) = &request.reserves {
+        check_hosts_below(fleet, &request.group_id, reserves)?;
+    }
+    // What the root hands down is the site's, and may be changed; where it is may not.
+    if is_moved_or_named(request) {
+        check_not_root(&state.before, "changed")?;
+    } else {
+        return Ok(());
+    }
     let levels = depth(fleet, &after.id)?;
     check_place(fleet, &after.id, &after.name, &after.parent_id, levels)
+}
+
+/// Refuses reserves above what a host below has, unless it or a group in between says something else.
+fn check_hosts_below(fleet: &Fleet, group_id: &str, reserves: &Reserves) -> Result<(), Status> {
+    for stored in fleet.hosts.list()? {
+        let host = stored.value;
+        let line = fleet.line_of(&host.group_id).unwrap_or_default();
+        let Some(at) = line.iter().position(|group| group.id == group_id) else {
+            continue;
+        };
+        let between = line.iter().take(at).map(|group| group.reserves);
+        let nearer: Vec<Reserves> = between.chain([host.reserves]).flatten().collect();
+        let inherited = Reserves {
+            memory_bytes: reserves
+                .memory_bytes
+                .filter(|_| nearer.iter().all(|said| said.memory_bytes.is_none())),
+            disk_bytes: reserves
+                .disk_bytes
+                .filter(|_| nearer.iter().all(|said| said.disk_bytes.is_none())),
+            ..Reserves::default()
+        };
+        check_fits(&inherited, &host)?;
+    }
+    Ok(())
+}
+
+fn is_moved_or_named(request: &GroupUpdate) -> bool {
+    request.name.is_some() || request.parent_id.is_some() || request.description.is_some()
+}
+
+/// Whether anything of what is inherited is to be changed.
+fn is_set(request: &GroupUpdate) -> bool {
+    request.reserves.is_some() || request.settings.is_some() || !request.inherit.is_empty()
 }
 
 fn after(state: &State) -> HostGroup {
@@ -82,6 +127,8 @@ fn after(state: &State) -> HostGroup {
         parent_id: request.parent_id.clone().unwrap_or(before.parent_id),
         description: request.description.clone().unwrap_or(before.description),
         encryption: request.encryption.unwrap_or(before.encryption),
+        reserves: reserves(before.reserves, request.reserves.as_ref(), &request.inherit),
+        settings: settings(before.settings, request.settings.as_ref(), &request.inherit),
         ..before
     }
 }
@@ -94,7 +141,8 @@ async fn plan(_: &Calls, state: &State) -> Result<Plan, Status> {
 }
 
 async fn update(hands: &Hands, state: &State) -> Result<Done, Status> {
-    let request = &state.request;
+    let (request, after) = (&state.request, after(state));
+    let is_set = is_set(request);
     let change = GroupChange {
         id: request.group_id.clone(),
         name: request.name.clone(),
@@ -102,6 +150,8 @@ async fn update(hands: &Hands, state: &State) -> Result<Done, Status> {
         description: request.description.clone(),
         encryption: request.encryption,
         job_id: hands.job_id.clone(),
+        reserves: is_set.then(|| after.reserves.unwrap_or_default()),
+        settings: is_set.then(|| after.settings.unwrap_or_default()),
     };
     hands
         .inventory()
@@ -122,6 +172,8 @@ async fn restore(hands: &Hands, state: &State) -> Result<Done, Status> {
             .map(|_| before.description.clone()),
         encryption: request.encryption.map(|_| before.encryption),
         job_id: hands.job_id.clone(),
+        reserves: is_set(request).then(|| before.reserves.unwrap_or_default()),
+        settings: is_set(request).then(|| before.settings.unwrap_or_default()),
     };
     gone(
         hands

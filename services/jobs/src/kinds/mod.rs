@@ -7,10 +7,12 @@ mod groups;
 mod host_add;
 mod host_move;
 mod host_remove;
+mod host_set;
 mod image_copy;
 mod machine;
 mod refresh;
 mod refresher_set;
+mod settings;
 pub(crate) mod table;
 mod vm_create;
 mod vm_delete;
@@ -31,7 +33,7 @@ use prost::Message;
 use crate::fleet::Fleet;
 use table::{Kind, Table};
 
-static ALL: [&dyn Kind; 19] = [
+static ALL: [&dyn Kind; 20] = [
     &vm_create::KIND,
     &vm_delete::KIND,
     &vm_start::KIND,
@@ -45,6 +47,7 @@ static ALL: [&dyn Kind; 19] = [
     &host_add::KIND,
     &host_remove::KIND,
     &host_move::KIND,
+    &host_set::KIND,
     &group_create::KIND,
     &group_update::KIND,
     &group_delete::KIND,
@@ -105,6 +108,7 @@ pub(crate) fn read(
         Params::HostAdd(p) => draft(&host_add::KIND, &host_add::read(p)?),
         Params::HostRemove(p) => draft(&host_remove::KIND, &host_remove::read(p)?),
         Params::HostMove(p) => draft(&host_move::KIND, &host_move::read(p)?),
+        Params::HostSet(p) => draft(&host_set::KIND, &host_set::read(p)?),
         Params::GroupCreate(p) => draft(&group_create::KIND, &group_create::read(p, world)?),
         Params::GroupUpdate(p) => draft(&group_update::KIND, &group_update::read(p)?),
         Params::GroupDelete(p) => draft(&group_delete::KIND, &group_delete::read(p)?),

@@ -7,7 +7,7 @@ use contracts::host::{CreateVmRequest, GuestFacts, Hardware, HostClient, VmRepor
 use contracts::inventory::{CreateVmRecord, ObjectId, UpdateVmRecord};
 use contracts::jobs::VmCreate;
 use contracts::names::{check_id, check_vm_name};
-use contracts::placement::{PlaceRequest, RateRequest, ReleaseRequest, Requirements};
+use contracts::placement::{Decision, PlaceRequest, ReleaseRequest};
 use contracts::{ObjectRef, Status};
 use kit::world::World;
 
@@ -194,29 +194,6 @@ impl State {
         self.request.hardware.clone().unwrap_or_default()
     }
 
-    fn rate_request(&self, disk_bytes: u64) -> RateRequest {
-        let hardware = self.hardware();
-        let mut images: Vec<String> = hardware
-            .disks
-            .into_iter()
-            .map(|d| d.image)
-            .filter(|i| !i.is_empty())
-            .collect();
-        images.sort();
-        images.dedup();
-        RateRequest {
-            requirements: Some(Requirements {
-                vcpus: hardware.vcpus,
-                memory_bytes: hardware.memory_bytes,
-                disk_bytes,
-                images,
-                expected_cpu_percent: None,
-            }),
-            group_id: self.request.group_id.clone(),
-            host_id: self.request.host_id.clone(),
-        }
-    }
-
     fn machine(&self) -> Machine {
         Machine {
             vm_id: self.vm_id.clone(),
@@ -263,9 +240,15 @@ async fn place(hands: &Hands, state: &mut State) -> Result<Done, Status> {
         |r| format!("Chosen: {}, {}.", r.host_name, rating::stars(r)),
     );
     state.host_id = placed.host_id;
+    // Its ratings are kept once, with the job's.
+    let decision = placed.decision.map(|decision| Decision {
+        ratings: Vec::new(),
+        ..decision
+    });
     Ok(Done {
         message,
         ratings: placed.ratings,
+        decision,
         ..Done::default()
     })
 }

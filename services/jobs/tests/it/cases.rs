@@ -2,11 +2,11 @@
 //! all can run at once in one fleet.
 
 use contracts::host::VmState;
-use contracts::inventory::host;
+use contracts::inventory::{Reserves, host};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
-    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostTarget, ImageCopy, Refresh,
-    RefresherSet, VmCreate, VmTarget, VmUpdate,
+    GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostSet, HostTarget, ImageCopy,
+    Refresh, RefresherSet, VmCreate, VmTarget, VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::refresher::Interval;
@@ -33,7 +33,7 @@ const POWER: Case = Case {
     irrevocable: None,
 };
 
-pub(crate) const CASES: [Case; 19] = [
+pub(crate) const CASES: [Case; 20] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -117,6 +117,12 @@ pub(crate) const CASES: [Case; 19] = [
         kind: "host_move",
         steps: &["take", "move", "release"],
         undoable: &["take", "move"],
+        ..POWER
+    },
+    Case {
+        kind: "host_set",
+        steps: &["take", "set", "release"],
+        undoable: &["take", "set"],
         ..POWER
     },
     Case {
@@ -241,6 +247,16 @@ impl Case {
                 force: false,
             }),
             "host_move" => Kind::HostMove(HostMove { host_id, group_id }),
+            "host_set" => Kind::HostSet(HostSet {
+                host_id,
+                reserves: Some(Reserves {
+                    cpu_percent: Some(5.0),
+                    ..Reserves::default()
+                }),
+                maintenance: Some(true),
+                add_tags: vec!["ssd".to_owned()],
+                ..HostSet::default()
+            }),
             "group_create" => Kind::GroupCreate(GroupCreate {
                 name: name.to_owned(),
                 ..GroupCreate::default()
@@ -248,6 +264,10 @@ impl Case {
             "group_update" => Kind::GroupUpdate(GroupUpdate {
                 group_id,
                 description: Some("after".to_owned()),
+                reserves: Some(Reserves {
+                    memory_bytes: Some(1 << 30),
+                    ..Reserves::default()
+                }),
                 ..GroupUpdate::default()
             }),
             "group_delete" => Kind::GroupDelete(GroupTarget { group_id }),

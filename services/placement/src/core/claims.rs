@@ -1,7 +1,8 @@
 //! The claims of one host's record.
 
-use contracts::inventory::Vm;
 use contracts::placement::{Claim, HostClaims, Requirements};
+
+use super::guest::Guest;
 
 /// Whose claim it is.
 #[derive(Clone, Copy, Debug)]
@@ -18,45 +19,35 @@ impl Owner<'_> {
 
 /// Whether inventory has the machine on this host in a way that needs no claim any more: it runs, or the job that claimed
 /// has let it go. While that job holds a machine that does not run, the claim keeps the place that it will start in.
-pub fn is_confirmed(claim: &Claim, vms: &[Vm]) -> bool {
-    vms.iter()
-        .find(|vm| vm.id == claim.vm_id)
-        .is_some_and(|vm| vm.state().is_active() || vm.job_id != claim.job_id)
+///
+/// `guest` is the claim's machine, if it is on this host.
+pub fn is_confirmed(claim: &Claim, guest: Option<&Guest>) -> bool {
+    guest.is_some_and(|guest| guest.state.is_active() || guest.job_id != claim.job_id)
 }
 
-/// The record with one more claim, without those that are over. `vms` are the machines on the host, of `vm_revision`.
-pub fn with(
-    current: Option<&HostClaims>,
-    claim: Claim,
-    vms: &[Vm],
-    vm_revision: u64,
-    is_open: impl Fn(&Claim) -> bool,
-) -> HostClaims {
-    let mut record = without(current, vms, vm_revision, |c| {
-        c.vm_id == claim.vm_id || !is_open(c)
-    });
-    record.claims.push(claim);
-    record
-}
-
-/// The record without some claims and those that inventory's own record of the machine has replaced.
+/// The record with more claims in place of those for the same machines, and without what is over: claims that are not
+/// open, and those that inventory's own record of the machine has replaced. `guest` finds machines on the host, of
+/// `vm_revision`.
 ///
 /// Whoever reads it afterwards must see the machines that were seen here, or a machine would be counted neither as a claim
 /// nor as a record.
-pub fn without(
+pub fn changed<'a>(
     current: Option<&HostClaims>,
-    vms: &[Vm],
+    added: &[Claim],
+    guest: impl Fn(&str) -> Option<&'a Guest>,
     vm_revision: u64,
     unwanted: impl Fn(&Claim) -> bool,
 ) -> HostClaims {
     let mut record = current.cloned().unwrap_or_default();
     let before = record.claims.len();
-    record
-        .claims
-        .retain(|c| !is_confirmed(c, vms) && !unwanted(c));
+    record.claims.retain(|claim| {
+        let is_replaced = added.iter().any(|a| a.vm_id == claim.vm_id);
+        !is_replaced && !is_confirmed(claim, guest(&claim.vm_id)) && !unwanted(claim)
+    });
     if record.claims.len() != before {
         record.vm_revision = record.vm_revision.max(vm_revision);
     }
+    record.claims.extend_from_slice(added);
     record
 }
 
@@ -68,6 +59,10 @@ pub fn new(owner: Owner<'_>, needs: &Requirements, expires_ms: i64) -> Claim {
         memory_bytes: needs.memory_bytes,
         disk_bytes: needs.disk_bytes,
         expires_ms,
+        expected_cpu_percent: needs.expected_cpu_percent,
+        expected_disk_io_per_sec: needs.expected_disk_io_per_sec.unwrap_or(0.0),
+        expected_network_mbit: needs.expected_network_mbit.unwrap_or(0.0),
+        tags: needs.tags.clone(),
     }
 }
 
@@ -84,12 +79,12 @@ mod tests {
         new(owner, &Requirements::default(), expires_ms)
     }
 
-    fn vm(id: &str, state: VmState, job_id: &str) -> Vm {
-        Vm {
+    fn guest(id: &str, state: VmState, job_id: &str) -> Guest {
+        Guest {
             id: id.to_owned(),
-            state: state.into(),
+            state,
             job_id: job_id.to_owned(),
-            ..Vm::default()
+            ..Guest::default()
         }
     }
 
@@ -100,12 +95,12 @@ mod tests {
     #[test]
     fn a_claim_stays_while_its_job_still_works_on_a_machine_that_does_not_run() {
         use VmState::{Creating, Running, Stopped};
-        let confirmed = |vms: &[Vm]| is_confirmed(&claim("v", 9), vms);
+        let confirmed = |guests: &[Guest]| is_confirmed(&claim("v", 9), guests.first());
         assert!(!confirmed(&[]));
-        assert!(!confirmed(&[vm("v", Creating, "j1")]));
-        assert!(!confirmed(&[vm("v", Stopped, "j1")]));
-        assert!(confirmed(&[vm("v", Running, "j1")]));
-        assert!(confirmed(&[vm("v", Stopped, "")]));
+        assert!(!confirmed(&[guest("v", Creating, "j1")]));
+        assert!(!confirmed(&[guest("v", Stopped, "j1")]));
+        assert!(confirmed(&[guest("v", Running, "j1")]));
+        assert!(confirmed(&[guest("v", Stopped, "")]));
     }
 
     #[test]
@@ -119,9 +114,10 @@ mod tests {
             ],
             vm_revision: 3,
         };
-        let seen = [vm("seen", VmState::Running, "j1")];
-        let is_open = |c: &Claim| c.vm_id != "expired";
-        let after = with(Some(&record), claim("mine", 20), &seen, 7, is_open);
+        let seen = guest("seen", VmState::Running, "j1");
+        let find = |id: &str| (id == seen.id).then_some(&seen);
+        let is_over = |c: &Claim| c.vm_id == "expired";
+        let after = changed(Some(&record), &[claim("mine", 20)], find, 7, is_over);
         assert_eq!(ids(&after), ["open", "mine"]);
         assert_eq!(after.vm_revision, 7);
     }
@@ -132,11 +128,9 @@ mod tests {
             claims: vec![claim("open", 9)],
             vm_revision: 3,
         };
-        assert_eq!(
-            with(Some(&record), claim("new", 9), &[], 7, |_| true).vm_revision,
-            3
-        );
-        let released = without(Some(&record), &[], 7, |c| c.vm_id == "open");
+        let added = changed(Some(&record), &[claim("new", 9)], |_| None, 7, |_| false);
+        assert_eq!(added.vm_revision, 3);
+        let released = changed(Some(&record), &[], |_| None, 7, |c| c.vm_id == "open");
         assert_eq!((ids(&released).len(), released.vm_revision), (0, 7));
     }
 }

@@ -1,10 +1,25 @@
 //! How hosts are rated and claims are counted, as pure functions: no clock, randomness, I/O or tasks.
+//!
+//! Reading order: [`model`] is the arithmetic, `state` a host as it is rated, `query` what is asked; `checks` and `rate`
+//! say how well the one suits the other; `fleet` keeps all hosts, `choose` takes one.
 
 pub mod checks;
+pub mod choose;
 pub mod claims;
-pub mod load;
+pub mod fleet;
+pub mod greedy;
+pub mod guest;
+pub mod model;
+pub mod moving;
+pub mod query;
 pub mod rate;
 pub mod requirements;
-pub mod reserves;
+pub mod rules;
 pub mod scope;
+pub mod simulate;
+pub mod standing;
+pub mod state;
 pub mod summary;
+pub mod together;
+pub mod transfer;
+pub mod units;

@@ -9,6 +9,12 @@ const IMAGES_MAX: usize = 64;
 /// A datastore's name and a file's.
 const IMAGE_CHARS_MAX: usize = 512;
 
+/// Names of one kind that one machine may ask for; a processor has some two hundred features.
+const WORDS_MAX: usize = 1_000;
+
+/// Of operations or Mbit a second; no machine moves as much.
+const EXPECTED_MAX: f64 = 1e9;
+
 /// Refuses what no machine can need.
 pub fn check(needs: Option<&Requirements>) -> Result<&Requirements, Status> {
     let needs = needs.ok_or_else(|| {
@@ -46,7 +52,66 @@ pub fn check(needs: Option<&Requirements>) -> Result<&Requirements, Status> {
         ));
     }
     check_images(&needs.images)?;
+    check_expected(needs)?;
+    check_words(needs)?;
     Ok(needs)
+}
+
+fn check_expected(needs: &Requirements) -> Result<(), Status> {
+    for (field, expected) in [
+        ("expected_disk_io_per_sec", needs.expected_disk_io_per_sec),
+        ("expected_network_mbit", needs.expected_network_mbit),
+    ] {
+        let expected = expected.unwrap_or(0.0);
+        if !(0.0..=EXPECTED_MAX).contains(&expected) {
+            let message = format!("A machine cannot be expected to need {expected}.");
+            let action = format!("Use 0 to {EXPECTED_MAX}.");
+            return Err(wrong(field, message, action));
+        }
+    }
+    Ok(())
+}
+
+/// Names and tags: few, and none without end.
+fn check_words(needs: &Requirements) -> Result<(), Status> {
+    for (field, words) in [
+        ("networks", &needs.networks),
+        ("cpu_features", &needs.cpu_features),
+        ("host_tags", &needs.host_tags),
+        ("datastore_tags", &needs.datastore_tags),
+        ("possible_host_ids", &needs.possible_host_ids),
+        ("preferred_host_ids", &needs.preferred_host_ids),
+    ] {
+        if words.len() > WORDS_MAX {
+            let message = format!("{} {field} are too many for one machine.", words.len());
+            return Err(wrong(field, message, format!("Use at most {WORDS_MAX}.")));
+        }
+        check_chars(field, words.iter())?;
+    }
+    check_chars("platform", [&needs.platform].into_iter())?;
+    check_chars("accelerator", [&needs.accelerator].into_iter())?;
+    check_chars("datastore", [&needs.datastore].into_iter())?;
+    if needs.tags.len() > limits::TAGS_MAX {
+        let message = format!("{} tags are too many for one machine.", needs.tags.len());
+        return Err(wrong(
+            "tags",
+            message,
+            format!("Use at most {}.", limits::TAGS_MAX),
+        ));
+    }
+    check_chars(
+        "tags",
+        needs.tags.iter().flat_map(|(key, value)| [key, value]),
+    )
+}
+
+fn check_chars<'a>(field: &str, mut words: impl Iterator<Item = &'a String>) -> Result<(), Status> {
+    let long = words.find(|word| word.len() > IMAGE_CHARS_MAX);
+    long.map_or(Ok(()), |word| {
+        let message = format!("{:?} is too long.", names::shorten(word));
+        let action = format!("Use at most {IMAGE_CHARS_MAX} bytes.");
+        Err(wrong(field, message, action))
+    })
 }
 
 fn check_images(images: &[String]) -> Result<(), Status> {

@@ -48,7 +48,7 @@ fn counts(ratings: &[Rating]) -> String {
 }
 
 /// The host with the fewest failed checks; of those the one that would have most left.
-fn nearest(ratings: &[Rating]) -> Option<&Rating> {
+pub fn nearest(ratings: &[Rating]) -> Option<&Rating> {
     ratings.iter().min_by(|a, b| {
         let failed = |rating: &Rating| rating.zero_reasons.len();
         let lost = |rating: &Rating| -> f64 {
@@ -72,6 +72,7 @@ mod tests {
             check: (*check).to_owned(),
             message: String::new(),
             recommended_action: format!("Mend {check}."),
+            half_stars_lost: 0,
         };
         Rating {
             host_name: name.to_owned(),

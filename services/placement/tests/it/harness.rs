@@ -9,8 +9,8 @@ use contracts::host::{Datastore, Hardware, HostFacts, ImageFile, VmState};
 use contracts::inventory::host::{Approval, Status as HostStatus};
 use contracts::inventory::{Host, HostGroup, Vm};
 use contracts::placement::{
-    Claim, HostClaims, PLACEMENT, PlaceRequest, PlacementClient, RateRequest, ReleaseRequest,
-    Requirements,
+    Claim, HostClaims, PLACEMENT, PLANNING, PlaceRequest, PlacementClient, PlanningClient,
+    RateRequest, ReleaseRequest, Requirements, Rule,
 };
 use contracts::records::Record;
 use contracts::{Status, subjects};
@@ -54,12 +54,15 @@ struct Instance {
 
 pub(crate) struct Fleet {
     pub(crate) client: PlacementClient,
+    pub(crate) planning: PlanningClient,
     pub(crate) clock: Arc<MovedClock>,
     hosts: Records<Host>,
     groups: Records<HostGroup>,
     vms: Records<Vm>,
     bus: Arc<dyn Bus>,
     instances: Vec<Instance>,
+    /// What answers have shown.
+    seen: Context,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
     nats: NatsServer,
@@ -87,12 +90,14 @@ impl Fleet {
         }
         let fleet = Self {
             client: PlacementClient::new(Caller::new(Arc::clone(&bus))),
+            planning: PlanningClient::new(Caller::new(Arc::clone(&bus))),
             clock,
             hosts,
             groups,
             vms,
             bus,
             instances,
+            seen: Context::new("tester"),
             stop,
             _folder: folder,
             nats,
@@ -102,12 +107,14 @@ impl Fleet {
     }
 
     async fn wait_for_listeners(&self, count: usize) {
-        let call = subjects::call(PLACEMENT.subject, "Place");
-        eventually("the instances to listen", async || {
-            (listeners(&self.nats, &call).await == Some(count)).then_some(())
-        })
-        .await
-        .unwrap();
+        for (subject, method) in [(PLACEMENT.subject, "Place"), (PLANNING.subject, "AddRule")] {
+            let call = subjects::call(subject, method);
+            eventually("the instances to listen", async || {
+                (listeners(&self.nats, &call).await == Some(count)).then_some(())
+            })
+            .await
+            .unwrap();
+        }
     }
 
     /// A caller that has seen the whole fleet as the test has put it.
@@ -116,6 +123,7 @@ impl Fleet {
         context.saw(Host::BUCKET, self.hosts.revision());
         context.saw(HostGroup::BUCKET, self.groups.revision());
         context.saw(Vm::BUCKET, self.vms.revision());
+        context.saw_all(&self.seen.seen());
         context
     }
 
@@ -160,6 +168,14 @@ impl Fleet {
         let request = place(vm_id, memory_mib);
         let placed = self.client.place(&self.context(), &request).await?;
         Ok(placed.host_id)
+    }
+
+    /// Makes a rule; who asks next sees it, whichever instance answers.
+    pub(crate) async fn add_rule(&self, rule: Rule) -> Result<Rule, Status> {
+        let context = self.context();
+        let made = self.planning.add_rule(&context, &rule).await?;
+        self.seen.saw_all(&context.seen());
+        Ok(made)
     }
 }
 

@@ -9,4 +9,5 @@
 
 mod claims;
 mod harness;
+mod planning;
 mod rating;

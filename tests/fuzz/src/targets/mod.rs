@@ -2,6 +2,7 @@
 
 mod clients;
 mod host;
+mod placing;
 mod programs;
 mod sockets;
 
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = targets![
     programs::reports,
     programs::requests,
     programs::headers,
+    placing::placements,
 ];
 
 /// What a person would say of a refusal: it is theirs to mend, and it says what and how.

@@ -7,7 +7,7 @@ use contracts::inventory::{
     Heartbeat, Host, HostGroup, JoinToken, RegisterRequest, ReportRequest, Vm, VmName,
 };
 use contracts::jobs::{Job, SubmitRequest};
-use contracts::placement::{HostClaims, PlaceRequest, RateRequest};
+use contracts::placement::{HostClaims, PlaceRequest, RateRequest, Rule};
 use contracts::records::Record;
 use contracts::{Status, diff, limits, subjects};
 use prost::Message;
@@ -60,6 +60,7 @@ pub(super) fn messages(input: &[u8]) -> Result<(), String> {
     record::<HostClaims>(input)?;
     record::<VmName>(input)?;
     record::<JoinToken>(input)?;
+    record::<Rule>(input)?;
     message::<Event>(input)?;
     message::<Status>(input)?;
     message::<Heartbeat>(input)?;
@@ -283,6 +284,7 @@ pub(super) mod samples {
                 disk_bytes: 1 << 30,
                 images: vec!["guest.qcow2".to_owned()],
                 expected_cpu_percent: Some(20.0),
+                ..Requirements::default()
             }),
             ..RateRequest::default()
         };

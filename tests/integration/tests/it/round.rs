@@ -17,6 +17,12 @@ async fn a_machine_is_placed_booted_used_and_deleted_without_a_trace() {
     let vm = client.vm("hello-01").await.unwrap();
     assert_eq!(vm["state"], "running");
     assert_eq!(vm["guest"]["agent_responding"], true);
+    let why = client
+        .send("GET", "/api/v1/placement/why/hello-01", None)
+        .await
+        .unwrap();
+    assert_eq!(why.body["host_id"], vm["host_id"], "{why:?}");
+    assert_eq!(why.body["replays"], true, "{why:?}");
     let process = u32::try_from(vm["pid"].as_u64().unwrap()).unwrap();
     assert_eq!(fleet.qemu_processes(), [process]);
 

@@ -59,7 +59,9 @@ fn allowed(name: &str) -> &'static [&'static str] {
         // Its hosts run the agent's own code.
         "simfleet" => &["contracts", "kit", "agent"],
         "support" => &["contracts", "kit", "support"],
-        "bench" | "integration" => &["contracts", "kit", "support", "simfleet"],
+        "integration" => &["contracts", "kit", "support", "simfleet"],
+        // It measures the core of placement itself, and its service without what is around it.
+        "bench" => &["contracts", "kit", "placement", "support", "simfleet"],
         // It runs them on a model of the bus.
         "sim" => &[
             "contracts",

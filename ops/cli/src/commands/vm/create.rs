@@ -1,7 +1,7 @@
 //! `muster vm create`.
 
 use clap::Args;
-use contracts::rest::{CreateVm, DiskSource, NewDisk, NewNetworkCard};
+use contracts::rest::{CreateVm, DiskSource, NewDisk, NewNetworkCard, Placing};
 use reqwest::Method;
 
 use crate::change::make;
@@ -61,6 +61,12 @@ pub(crate) struct CreateArgs {
     /// Start it, and be done only when its guest answers
     #[arg(long)]
     wait_guest: bool,
+    /// A tag that the host must have; can be given several times
+    #[arg(long, value_name = "TAG")]
+    host_tag: Vec<String>,
+    /// A tag that the datastore must have; can be given several times
+    #[arg(long, value_name = "TAG")]
+    datastore_tag: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -86,6 +92,11 @@ fn request(args: &CreateArgs) -> Result<CreateVm, Failure> {
         datastore: args.datastore.clone(),
         start: args.start || args.wait_guest,
         wait_for_guest: args.wait_guest,
+        placing: Placing {
+            host_tags: args.host_tag.clone(),
+            datastore_tags: args.datastore_tag.clone(),
+            ..Placing::default()
+        },
     })
 }
 

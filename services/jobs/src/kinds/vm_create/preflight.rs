@@ -4,7 +4,7 @@ use contracts::host::CheckImageRequest;
 use contracts::host::disk::Source;
 use contracts::inventory::Vm;
 use contracts::jobs::Plan;
-use contracts::placement::Rating;
+use contracts::placement::{RateRequest, Rating, Requirements};
 use contracts::{Status, diff};
 
 use super::State;
@@ -92,5 +92,39 @@ fn record(state: &State) -> Vm {
         tags: request.tags,
         hardware: request.hardware,
         ..Vm::default()
+    }
+}
+
+impl State {
+    /// What placement is asked.
+    pub(super) fn rate_request(&self, disk_bytes: u64) -> RateRequest {
+        let hardware = self.hardware();
+        let mut images: Vec<String> = hardware
+            .disks
+            .into_iter()
+            .map(|d| d.image)
+            .filter(|i| !i.is_empty())
+            .collect();
+        images.sort();
+        images.dedup();
+        let cards = hardware.network_cards.into_iter();
+        let request = &self.request;
+        RateRequest {
+            requirements: Some(Requirements {
+                vcpus: hardware.vcpus,
+                memory_bytes: hardware.memory_bytes,
+                disk_bytes,
+                images,
+                networks: cards.map(|card| card.network).collect(),
+                datastore: request.datastore.clone(),
+                tags: request.tags.clone(),
+                ..request.placing.clone().unwrap_or_default()
+            }),
+            group_id: request.group_id.clone(),
+            host_id: request.host_id.clone(),
+            goal: request.goal,
+            weights: request.weights,
+            ..RateRequest::default()
+        }
     }
 }

@@ -6,8 +6,9 @@ use contracts::common::Empty;
 use contracts::host::VmState;
 use contracts::inventory::{
     ApplyVmReportRequest, CreateJoinTokenRequest, CreateVmRecord, GroupChange, Host, HostChange,
-    HostGroup, Inventory, JoinTokenSecret, ObjectId, RegisterRequest, RegisterResponse,
-    ReportRequest, ReportResponse, TakeRequest, TakeResponse, UpdateVmRecord, Vm, host,
+    HostGroup, HostSettings, HostSettingsChange, Inventory, JoinTokenSecret, ObjectId,
+    RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, Reserves, TakeRequest,
+    TakeResponse, UpdateVmRecord, Vm, host,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::records::{Record, indexes};
@@ -160,6 +161,9 @@ impl Inventory for FakeInventory {
                 .description
                 .clone()
                 .unwrap_or(group.description.clone());
+            if let Some(said) = request.reserves {
+                group.reserves = Some(said).filter(|said| *said != Reserves::default());
+            }
             Ok(())
         })
         .await
@@ -181,6 +185,20 @@ impl Inventory for FakeInventory {
     async fn move_host(&self, context: &Context, request: HostChange) -> Result<Host, Status> {
         change(&self.hosts, context, &request.id, |host| {
             host.group_id.clone_from(&request.group_id);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_host(
+        &self,
+        context: &Context,
+        request: HostSettingsChange,
+    ) -> Result<Host, Status> {
+        change(&self.hosts, context, &request.id, |host| {
+            host.reserves = request.reserves.filter(|said| *said != Reserves::default());
+            let settings = request.settings.clone();
+            host.settings = settings.filter(|said| *said != HostSettings::default());
             Ok(())
         })
         .await

@@ -75,6 +75,7 @@ fn rating(host: &Host, memory_bytes: u64, images: &[String]) -> Rating {
             check: check.to_owned(),
             message,
             recommended_action: format!("Mend the {check}."),
+            half_stars_lost: 0,
         });
     };
     let has = host.facts.as_ref().map_or(0, |f| f.memory_bytes);
@@ -96,6 +97,7 @@ impl Placement for FakePlacement {
     async fn rate(&self, _: &Context, request: RateRequest) -> Result<RateResponse, Status> {
         Ok(RateResponse {
             ratings: self.ratings(&request),
+            ..RateResponse::default()
         })
     }
 
@@ -120,6 +122,7 @@ impl Placement for FakePlacement {
         Ok(PlaceResponse {
             host_id: claim.0.clone(),
             ratings,
+            decision: None,
         })
     }
 
