@@ -41,8 +41,7 @@ impl Member {
     }
 
     /// Serves the host contract, reports and says what is used, until it is told to stop and every request that was taken
-    /// is answered.
-    /// Machines run on.
+    /// is answered. Machines run on.
     pub async fn run(
         self,
         hypervisor: Arc<dyn Hypervisor>,
