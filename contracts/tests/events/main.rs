@@ -72,6 +72,7 @@ fn every_kind_that_has_events_is_described_and_no_other() {
         (buckets::JOIN_TOKEN, has_events::<inventory::JoinToken>()),
         (buckets::JOB, has_events::<jobs::Job>()),
         (buckets::HOST_CLAIMS, has_events::<placement::HostClaims>()),
+        (buckets::PLACEMENT_RULE, has_events::<placement::Rule>()),
         (buckets::WEBHOOK, has_events::<webhooks::Webhook>()),
         (
             buckets::WEBHOOK_STATE,

@@ -79,7 +79,7 @@ fn is_there_once(world: &World, epochs: &[Epoch], token: &str, asked: &Asked) {
             ));
         }
         if number >= asked.log {
-            since_answered.extend(&there);
+            since_answered.extend(there.iter().copied());
         }
         all.extend(there);
     }

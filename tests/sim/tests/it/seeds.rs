@@ -4,16 +4,25 @@ use std::hash::{BuildHasher, RandomState};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
-/// Fresh seeds at each run. One takes about a third of a second.
+/// Fresh seeds of records at each run. One takes about a third of a second.
 const FRESH: u64 = 60;
+
+/// Fresh seeds of fleets at each run. One takes a second or two.
+const FRESH_FLEETS: u64 = 12;
 
 /// Seeds that failed once, each with what it found.
 const FAILED_ONCE: &str = include_str!("../../seeds.txt");
+const FLEETS_FAILED_ONCE: &str = include_str!("../../fleet_seeds.txt");
+
+/// What is simulated, by its options.
+const RECORDS: &[&str] = &[];
+const FLEET: &[&str] = &["--fleet", "--steps", "60"];
 
 /// As `cargo run -p sim` does it: a process for each seed, since all of a process's randomness is the seed's.
-fn run(seed: u64) -> Output {
+fn run(options: &[&str], seed: u64) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim"))
         .args(["--seed", &seed.to_string()])
+        .args(options)
         .output()
         .unwrap()
 }
@@ -24,7 +33,7 @@ fn last_line(output: &Output) -> String {
 }
 
 /// Runs seeds on every core; panics with the stories of those that failed.
-fn all_hold(seeds: &[u64]) {
+fn all_hold(options: &[&str], seeds: &[u64]) {
     let (next, failed) = (Mutex::new(seeds.iter()), Mutex::new(Vec::new()));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -34,7 +43,7 @@ fn all_hold(seeds: &[u64]) {
                     let Some(seed) = next.lock().unwrap().next() else {
                         break;
                     };
-                    let output = run(*seed);
+                    let output = run(options, *seed);
                     if !output.status.success() {
                         let story = String::from_utf8_lossy(&output.stdout).into_owned();
                         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -46,7 +55,8 @@ fn all_hold(seeds: &[u64]) {
     });
     let failed = failed.into_inner().unwrap();
     for (seed, story) in &failed {
-        println!("{story}\nreplay it with: cargo run -p sim -- --seed {seed}");
+        let options = options.join(" ");
+        println!("{story}\nreplay it with: cargo run -p sim -- --seed {seed} {options}");
     }
     let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
     assert!(
@@ -55,27 +65,47 @@ fn all_hold(seeds: &[u64]) {
     );
 }
 
-#[test]
-fn records_hold_under_fresh_seeds() {
+fn fresh_hold(options: &[&str], count: u64) {
     // The one place where the system's randomness is wanted.
     let first = RandomState::new().hash_one(0) >> 16;
-    println!("seeds {first} to {}", first + FRESH - 1);
-    all_hold(&(first..first + FRESH).collect::<Vec<_>>());
+    println!("seeds {first} to {}", first + count - 1);
+    all_hold(options, &(first..first + count).collect::<Vec<_>>());
+}
+
+/// The numbers at the beginnings of lines.
+fn those_of(file: &str) -> Vec<u64> {
+    file.lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect()
+}
+
+#[test]
+fn records_hold_under_fresh_seeds() {
+    fresh_hold(RECORDS, FRESH);
 }
 
 #[test]
 fn records_hold_under_every_seed_that_failed_once() {
-    let numbers = FAILED_ONCE
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
-    let seeds: Vec<u64> = numbers.filter_map(|number| number.parse().ok()).collect();
-    all_hold(&seeds);
+    all_hold(RECORDS, &those_of(FAILED_ONCE));
+}
+
+#[test]
+fn fleets_hold_under_fresh_seeds() {
+    fresh_hold(FLEET, FRESH_FLEETS);
+}
+
+#[test]
+fn fleets_hold_under_every_seed_that_failed_once() {
+    all_hold(FLEET, &those_of(FLEETS_FAILED_ONCE));
 }
 
 #[test]
 fn one_seed_is_one_story() {
-    for seed in [1, 2, 3] {
-        let (first, second) = (last_line(&run(seed)), last_line(&run(seed)));
+    for (options, seed) in [(RECORDS, 1), (RECORDS, 2), (RECORDS, 3), (FLEET, 1)] {
+        let (first, second) = (
+            last_line(&run(options, seed)),
+            last_line(&run(options, seed)),
+        );
         assert!(first.contains("trace"), "{first}");
         assert_eq!(first, second);
     }
