@@ -11,11 +11,9 @@ use contracts::call::{
     Call, Context, Method, Revisions, Serve, Service, format_revisions, parse_revisions,
 };
 use contracts::{Code, Status, subjects};
-use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use prost::Message as _;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
@@ -23,16 +21,14 @@ use tracing::{Instrument, Span};
 use crate::bus::{Bus, BusError, Endpoints, Message, Refusal, Request, headers};
 use crate::telemetry;
 
+mod again;
+
 /// Requests that one service handles at a time; the next ones wait on the bus. Too low and slow host commands starve
 /// quick ones; too high and a burst eats memory.
 const HANDLERS_MAX: usize = 512;
 
 /// How long a stopping service lets running handlers finish.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(20);
-
-/// A request under an idempotency key is sent again after this time without an answer, and then after twice as long each
-/// time. Too low and slow work is asked for many times; too high and a caller notices that an instance was killed.
-const ASK_AGAIN_FIRST: Duration = Duration::from_secs(2);
 
 /// Calls services over a bus. A call under an idempotency key survives the death of the instance that has it.
 pub struct Caller {
@@ -70,7 +66,12 @@ impl Call for Caller {
             let answer = if context.idempotency_key.is_empty() {
                 self.bus.request(&subject, message, timeout).await
             } else {
-                ask_again(&*self.bus, &subject, &message, timeout).await
+                again::ask(&subject, timeout, |left| {
+                    let left_ms = left.as_millis().to_string();
+                    let message = message.clone().header(headers::TIMEOUT_MS, left_ms);
+                    self.bus.request(&subject, message, left)
+                })
+                .await
             };
             read_answer(
                 context,
@@ -127,41 +128,6 @@ fn server_span(service: &'static Service, method: &str, trace_parent: &str) -> S
 fn note_failure(span: &Span, result: &Result<Vec<u8>, Status>) {
     if let Err(problem) = result {
         telemetry::set_failed(span, problem);
-    }
-}
-
-/// Sends a request that may be made twice, and sends it again while no answer comes: an instance that was killed with the
-/// request in its hands never answers it, and another will. The first answer counts, whichever request it is of.
-async fn ask_again(
-    bus: &dyn Bus,
-    subject: &str,
-    message: &Message,
-    timeout: Duration,
-) -> Result<Message, BusError> {
-    let deadline = Instant::now() + timeout;
-    let mut patience = ASK_AGAIN_FIRST;
-    let mut asked = FuturesUnordered::new();
-    let mut times = 0;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left_ms = left.as_millis().to_string();
-        let message = message.clone().header(headers::TIMEOUT_MS, left_ms);
-        asked.push(bus.request(subject, message, left));
-        times += 1;
-        let until = (Instant::now() + patience).min(deadline);
-        loop {
-            match tokio::time::timeout_at(until, asked.next()).await {
-                // An earlier request may be in work; and whoever is not there now may be so the next time.
-                Ok(Some(Err(BusError::NoResponders(_)))) if times > 1 => {}
-                Ok(Some(answer)) => return answer,
-                Ok(None) => tokio::time::sleep_until(until).await,
-                Err(_) if until == deadline => {
-                    return Err(BusError::TimedOut(subject.to_owned()));
-                }
-                Err(_) => break,
-            }
-        }
-        patience *= 2;
     }
 }
 

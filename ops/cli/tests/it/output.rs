@@ -119,7 +119,7 @@ fn ratings_are_drawn_as_stars_with_their_reasons() {
         Json(json!({"ratings": [
             {"host_id": "h-1", "host_name": "host-1", "group_id": null, "stars": 3.5, "score": 3.41,
              "resources": [{"resource": "memory", "used_percent_before": 20.0, "used_percent_after": 30.0,
-                            "stars_lost": 1.5, "explanation": "Memory would be 30 % used."}],
+                            "stars_lost": 1.5, "explanation": "Memory would be 30 % used.", "weight": 100.0}],
              "zero_reasons": []},
             {"host_id": "h-2", "host_name": "host-2", "group_id": null, "stars": 0.0, "score": 0.0,
              "resources": [], "zero_reasons": [{"check": "memory", "message": "host-2 has 1 GiB free.",
@@ -132,7 +132,7 @@ fn ratings_are_drawn_as_stars_with_their_reasons() {
         .expect(0)
         .out;
     for part in [
-        "host-1  ★★★½☆ 3.5  Memory would be 30 % used.",
+        "host-1  ★★★½☆ 3.5  Memory would be 30 % used (1.5 lost)",
         "☆☆☆☆☆ 0.0  host-2 has 1 GiB free. Free some.",
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");

@@ -115,7 +115,7 @@ async fn the_examples_miss_nothing_and_take_nothing_twice() {
         for number in 0..4 {
             let name = format!("group-{round}-{number}");
             client
-                .done("POST", "/api/v1/groups", json!({"name": name}))
+                .done("POST", "/api/v1/host-groups", json!({"name": name}))
                 .await;
         }
         for subscriber in &subscribers {
@@ -129,7 +129,7 @@ async fn the_examples_miss_nothing_and_take_nothing_twice() {
     fleet.start_musterd();
     fleet.ready().await;
     let after = json!({"name": "after"});
-    client.done("POST", "/api/v1/groups", after).await;
+    client.done("POST", "/api/v1/host-groups", after).await;
     let wanted = told(&fleet).await;
     assert!(wanted.iter().any(|line| line.contains(" host_group ")));
     for subscriber in &subscribers {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contracts::host::VmState;
 use contracts::inventory::{Host as HostRecord, HostGroup, Vm};
 use contracts::jobs::Job;
 use contracts::records::Record;
@@ -23,7 +24,7 @@ pub(super) fn check(site: &Site) {
         is_its_holders(site, &machines, effect);
     }
     for host in &site.hosts {
-        is_never_overfilled(site, &host.id, &host.effects());
+        is_never_overfilled(site, &jobs, &host.id, &host.effects());
     }
     no_two_hold_one::<Vm>(site, &jobs, |vm| &vm.job_id);
     no_two_hold_one::<HostRecord>(site, &jobs, |host| &host.job_id);
@@ -69,18 +70,29 @@ fn is_its_holders(site: &Site, machines: &Versions<Vm>, effect: &Effect) {
     }
 }
 
-fn is_never_overfilled(site: &Site, host: &str, effects: &[Effect]) {
-    let mut there = BTreeSet::new();
+/// Of machines that run since they were created there are never more than fit. One that was stopped gives its room up, and
+/// takes what there is when it is started again: nobody places it.
+fn is_never_overfilled(site: &Site, jobs: &Versions<Job>, host: &str, effects: &[Effect]) {
+    let mut placed = BTreeSet::new();
     for effect in effects {
-        match effect.after {
-            Some(_) => there.insert(&effect.vm_id),
-            None => there.remove(&effect.vm_id),
-        };
-        if there.len() > MACHINES_MAX {
-            let said = format!("{host} has {} machines", there.len());
+        let is_active = effect.after.is_some_and(VmState::is_active);
+        if is_active && is_of_creation(jobs, effect) {
+            placed.insert(&effect.vm_id);
+        } else if !is_active {
+            placed.remove(&effect.vm_id);
+        }
+        if placed.len() > MACHINES_MAX {
+            let said = format!("{} machines were placed on {host}", placed.len());
             return site.world.violation(said);
         }
     }
+}
+
+fn is_of_creation(jobs: &Versions<Job>, effect: &Effect) -> bool {
+    let (job, _) = of_step(&effect.operation);
+    let first = jobs.get(&job).and_then(|versions| versions.first());
+    let first = first.and_then(|version| version.value.as_ref());
+    first.is_some_and(|job| job.kind == "vm_create")
 }
 
 /// An object goes from one job to another only when the first cannot act any more.

@@ -27,8 +27,8 @@ pub(super) enum Told {
 pub(super) struct Asked {
     pub(super) id: String,
     pub(super) told: Told,
-    /// Which log there was when it was answered, counted from 0.
-    pub(super) log: usize,
+    /// Which log there was when it was asked, and when it was answered, counted from 0.
+    pub(super) logs: (usize, usize),
 }
 
 /// Writes by their token, which each carries into the log as its principal.

@@ -217,7 +217,10 @@ impl Drop for Answering {
         let asked = Asked {
             id: self.id.clone(),
             told: self.told,
-            log: session.epoch().saturating_sub(1),
+            logs: (
+                self.epoch.saturating_sub(1),
+                session.epoch().saturating_sub(1),
+            ),
         };
         let mut ledger = session
             .ledger

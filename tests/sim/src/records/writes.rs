@@ -22,7 +22,7 @@ pub(super) fn check(site: &Site) {
         is_there_once(&site.world, &epochs, token, asked);
     }
     for (epoch, floor) in &ledger.floors {
-        survives(&site.world, &epochs, *epoch, *floor);
+        survives(&site.world, &ledger, &epochs, *epoch, *floor);
     }
     let done = |ledger: &Ledger| {
         ledger
@@ -78,7 +78,7 @@ fn is_there_once(world: &World, epochs: &[Epoch], token: &str, asked: &Asked) {
                 "log {number} has {token} more than once: {there:?}"
             ));
         }
-        if number >= asked.log {
+        if number >= asked.logs.1 {
             since_answered.extend(there.iter().copied());
         }
         all.extend(there);
@@ -100,7 +100,7 @@ fn is_there_once(world: &World, epochs: &[Epoch], token: &str, asked: &Asked) {
 }
 
 /// What every owner's view had when a log was lost is in the next one before anything that was written since.
-fn survives(world: &World, epochs: &[Epoch], epoch: usize, floor: u64) {
+fn survives(world: &World, ledger: &Ledger, epochs: &[Epoch], epoch: usize, floor: u64) {
     let (Some(lost), Some(next)) = (epochs.get(epoch.wrapping_sub(1)), epochs.get(epoch)) else {
         return;
     };
@@ -110,18 +110,20 @@ fn survives(world: &World, epochs: &[Epoch], epoch: usize, floor: u64) {
         known.insert(&entry.subject, entry);
     }
     for (subject, entry) in known {
-        if value_of(entry).is_some() && !begins_with_late_write(lost, next, subject) {
+        if value_of(entry).is_some() && !begins_with_late_write(ledger, next, epoch, subject) {
             put_back_first(world, next, subject, entry.sequence);
         }
     }
 }
 
-/// Whether a creation that was still being sent again reached the new log before anything was put back: then it counts
-/// as written since.
-fn begins_with_late_write(lost: &Epoch, next: &Epoch, subject: &str) -> bool {
-    let id = |entry: &LogEntry| entry.message.get(headers::MESSAGE_ID).map(str::to_owned);
-    let first = next.taken.iter().find(|entry| entry.subject == subject);
-    first.is_some_and(|first| lost.taken.iter().any(|entry| id(entry) == id(first)))
+/// Whether a creation that was asked for before the log was lost, and still being sent, reached the new one before
+/// anything was put back: then it counts as written since.
+fn begins_with_late_write(ledger: &Ledger, next: &Epoch, number: usize, subject: &str) -> bool {
+    let mut of_subject = next.taken.iter().filter(|entry| entry.subject == subject);
+    let first = of_subject.next().filter(|e| was_put_back(e).is_none());
+    let token = first.and_then(|entry| entry.message.get(headers::PRINCIPAL));
+    let asked = token.and_then(|token| ledger.asked.get(token));
+    asked.is_some_and(|asked| asked.logs.0 < number)
 }
 
 fn put_back_first(world: &World, next: &Epoch, subject: &str, revision: u64) {
