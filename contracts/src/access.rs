@@ -22,7 +22,7 @@ pub const PROGRAMS: [&str; 9] = [
 ];
 
 /// Programs whose picture goes stale: each serves `Refreshable`.
-const REFRESHABLES: [&str; 1] = ["inventory"];
+const REFRESHABLES: [&str; 2] = ["inventory", "performance"];
 
 /// Bus user of programs that are no part of Muster and only read events.
 pub const SUBSCRIBER: &str = "subscriber";

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use crate::host::{HostFacts, Level, RefreshRequest, RefreshResponse, VmReport};
+use crate::refresher::{ListTargetsResponse, Target};
 
 /// Bytes of the digest of a whole: by chance two in 2^64 are alike, and the next change tells them apart.
 const BYTES: usize = 16;
@@ -121,6 +122,19 @@ pub fn answer_facts(request: &RefreshRequest, facts: HostFacts) -> RefreshRespon
         digest,
         ..RefreshResponse::default()
     }
+}
+
+/// What a service answers about what it has to refresh: nothing but the digest when the caller has the same.
+pub fn answer_targets(known_digest: &[u8], targets: Vec<Target>) -> ListTargetsResponse {
+    let mut answer = ListTargetsResponse {
+        digest: Vec::new(),
+        targets,
+    };
+    answer.digest = cut(&blake3::hash(&answer.encode_to_vec()));
+    if answer.digest == known_digest {
+        answer.targets.clear();
+    }
+    answer
 }
 
 fn cut(hash: &blake3::Hash) -> Vec<u8> {

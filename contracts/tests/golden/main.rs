@@ -16,6 +16,7 @@
 )]
 
 mod gate;
+mod live;
 mod rest;
 mod sample;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::sample;
+use super::{live, sample};
 
 /// A type, and how a value of it is made and read.
 pub(crate) struct Kind {
@@ -20,7 +20,10 @@ pub(crate) fn samples() -> impl Iterator<Item = (&'static str, Value)> {
     kinds().into_iter().map(|kind| (kind.name, (kind.make)()))
 }
 
-fn kind<T: Serialize + DeserializeOwned>(name: &'static str, make: fn() -> Value) -> Kind {
+pub(crate) fn kind<T: Serialize + DeserializeOwned>(
+    name: &'static str,
+    make: fn() -> Value,
+) -> Kind {
     Kind {
         name,
         make,
@@ -29,11 +32,11 @@ fn kind<T: Serialize + DeserializeOwned>(name: &'static str, make: fn() -> Value
 }
 
 /// Made from the sample of a message.
-fn from<M: Message + Name + Default, T: From<M> + Serialize>() -> Value {
+pub(crate) fn from<M: Message + Name + Default, T: From<M> + Serialize>() -> Value {
     serde_json::to_value(T::from(message())).unwrap()
 }
 
-fn message<M: Message + Name + Default>() -> M {
+pub(crate) fn message<M: Message + Name + Default>() -> M {
     let name = M::full_name();
     let sample = sample::all(contracts::diff::pool()).find(|s| s.message == name);
     sample.unwrap().value.transcode_to().unwrap()
@@ -43,6 +46,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
     let mut kinds = answers();
     kinds.extend(requests());
     kinds.extend(words());
+    kinds.extend(live::kinds());
     kinds
 }
 

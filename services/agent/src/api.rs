@@ -11,7 +11,7 @@ use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CreateVmRequest, GetPictureRequest, Host, HostPicture, ImageInfo, Level,
     ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse, ScreenshotResponse,
-    VmOperation, VmRef, VmReport,
+    SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
 };
 use contracts::subjects::buckets;
 use contracts::{Code, ObjectRef, Status, digest, names};
@@ -21,10 +21,12 @@ use crate::core::fences::Fences;
 use crate::hypervisor::{Action, Hypervisor};
 use crate::limits;
 use crate::operations::Operations;
+use crate::samples::Sampler;
 
 pub(crate) struct Api {
     hypervisor: Arc<dyn Hypervisor>,
     operations: Arc<Operations>,
+    sampler: Arc<Sampler>,
     generation: u64,
     /// Changes that inventory has not acknowledged.
     untold: Arc<AtomicUsize>,
@@ -35,12 +37,14 @@ impl Api {
     pub(crate) fn new(
         hypervisor: Arc<dyn Hypervisor>,
         operations: Arc<Operations>,
+        sampler: Arc<Sampler>,
         generation: u64,
         untold: Arc<AtomicUsize>,
     ) -> Self {
         Self {
             hypervisor,
             operations,
+            sampler,
             generation,
             untold,
             fences: Arc::default(),
@@ -182,6 +186,19 @@ impl Host for Api {
             generation: self.generation,
             ..answer
         })
+    }
+
+    async fn send_samples(
+        &self,
+        _: &Context,
+        _: SendSamplesRequest,
+    ) -> Result<SendSamplesResponse, Status> {
+        let sent = self.sampler.send().await;
+        let bytes = sent.map_err(|error| {
+            Status::unavailable(format!("Samples were not sent: {error}."))
+                .action("Try again when the bus is back.")
+        })?;
+        Ok(SendSamplesResponse { bytes })
     }
 
     async fn check_image(

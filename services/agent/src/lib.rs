@@ -2,7 +2,7 @@
 //!
 //! - Serves: `Host` and `DataEnd` for the one host it runs on, and files of it to other hosts.
 //! - Calls: `Inventory.Register`, `Inventory.Report` and `Transfer.Enroll`.
-//! - Says: a heartbeat every few seconds, and once a minute what the host and its machines use.
+//! - Says: a heartbeat every few seconds, and once a minute and after changes of power what the host and its machines use.
 //! - Owns: the machines of the host, whose definitions lie beside their disks; a store of its own for who it is and what
 //!   became of its commands.
 //! - Never: decides what should run, and never touches a running machine by being stopped, restarted or cut off.

@@ -153,6 +153,13 @@ pub(crate) const FACTS_RETOLD: Duration = Duration::from_secs(600);
 /// How often the host's facts are looked at.
 pub(crate) const FACTS_INTERVAL: Duration = Duration::from_secs(30);
 
+/// From a machine's change of power until what is used is said. Too low and a host that starts all of its machines says it
+/// for each; too high and what was turned on shows late.
+pub(crate) const SAMPLES_AFTER_POWER: Duration = Duration::from_secs(2);
+
+/// The least time that a rate is taken over.
+pub(crate) const SAMPLED_OVER_MIN: Duration = Duration::from_secs(1);
+
 /// How long a machine's QEMU may take to say what it has counted. One that hangs is sampled without that.
 pub(crate) const SAMPLE_QMP_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -48,9 +48,17 @@ impl Member {
         stop: &CancellationToken,
     ) -> Result<(), BusError> {
         let untold = Arc::new(AtomicUsize::new(0));
+        let sampler = Sampler::new(
+            Arc::clone(&self.bus),
+            self.identity.clone(),
+            Arc::clone(&hypervisor),
+            self.samples_interval,
+        );
+        let sampler = Arc::new(sampler);
         let api = api::Api::new(
             Arc::clone(&hypervisor),
             self.operations,
+            Arc::clone(&sampler),
             self.identity.generation,
             Arc::clone(&untold),
         );
@@ -62,13 +70,7 @@ impl Member {
             generation = self.identity.generation,
             "the agent is ready"
         );
-        let sampler = Sampler {
-            bus: Arc::clone(&self.bus),
-            identity: self.identity.clone(),
-            hypervisor: Arc::clone(&hypervisor),
-            interval: self.samples_interval,
-        };
-        let sampling = tokio::spawn(sampler.run());
+        let sampling = tokio::spawn(async move { sampler.run().await });
         let reporter = Reporter::new(
             self.caller,
             hypervisor,

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::core::backlog::{Backlog, Heard, Next};
-use crate::core::facts;
+use crate::core::{facts, spread};
 use crate::hypervisor::{Change, Hypervisor};
 use crate::store::Identity;
 use crate::{limits, meter};
@@ -28,17 +28,30 @@ pub(crate) struct Reporter {
     untold: Arc<AtomicUsize>,
 }
 
-/// Waits longer after each failure in a row.
-struct Patience(Duration);
+/// Waits longer after each failure in a row, each host for times of its own: thousands lose a bus at the same moment, and
+/// must not all come back at the same one.
+struct Patience {
+    longest: Duration,
+    /// Of the longest time, what this host waits.
+    part: f64,
+}
 
 impl Patience {
-    fn new() -> Self {
-        Self(limits::RETRY_MIN)
+    fn new(host_id: &str) -> Self {
+        Self {
+            longest: limits::RETRY_MIN,
+            part: 0.5 + spread::fraction(host_id) / 2.0,
+        }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.longest.mul_f64(self.part);
+        self.longest = (self.longest * 2).min(limits::RETRY_MAX);
+        pause
     }
 
     async fn wait(&mut self) {
-        sleep(self.0).await;
-        self.0 = (self.0 * 2).min(limits::RETRY_MAX);
+        sleep(self.next()).await;
     }
 }
 
@@ -75,7 +88,7 @@ impl Reporter {
 
     /// Asks until inventory says that the host is approved.
     async fn register(&self) {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(&self.identity.host_id);
         let mut last_word = String::new();
         loop {
             let word = match self.register_once().await {
@@ -150,7 +163,7 @@ impl Reporter {
         changes: &mut broadcast::Receiver<Change>,
         told: &mut HostFacts,
     ) -> Heard {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(&self.identity.host_id);
         loop {
             let waiting = backlog.waiting() + changes.len();
             self.untold.store(waiting, Ordering::Relaxed);
@@ -200,5 +213,27 @@ fn note(backlog: &mut Backlog, change: Result<Change, RecvError>) {
         Ok(Change::Removed { vm_id }) => backlog.removed(vm_id),
         // Some were lost.
         Err(_) => backlog.want_whole(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_lose_the_bus_together_come_back_at_times_of_their_own() {
+        let fifth = |host: String| {
+            let mut patience = Patience::new(&host);
+            (0..5).map(|_| patience.next()).sum::<Duration>()
+        };
+        let mut times: Vec<Duration> = (0..600).map(|n| fifth(format!("host-{n}"))).collect();
+        times.sort_unstable();
+        // Over 2.9 s; in no tenth of a second are many more than their part.
+        let together = |from: &Duration| {
+            let tenth = *from..*from + Duration::from_millis(100);
+            times.iter().filter(|time| tenth.contains(*time)).count()
+        };
+        let fullest = times.iter().map(together).max();
+        assert!(fullest < Some(60), "{fullest:?} of 600");
     }
 }

@@ -32,6 +32,7 @@ use api::App;
 ///
 /// It listens at once; until its views have caught up it answers what needs them with "not available now".
 pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
+    server::allow_many_connections();
     let listener = tokio::net::TcpListener::bind(parts.config.listen)
         .await
         .with_context(|| format!("listening on {}", parts.config.listen))?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::Listener;
 use kit::service::Parts;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -47,6 +48,18 @@ pub(crate) async fn serve(
             tracing::warn!("some requests were still open when the gateway stopped");
             Ok(())
         }
+    }
+}
+
+/// Each client that listens holds a connection, and systems begin with 1,024 open files where they allow many more.
+pub(crate) fn allow_many_connections() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays; some clients may not get a connection");
     }
 }
 

@@ -17,3 +17,4 @@ mod document;
 mod events;
 mod jobs;
 mod lists;
+mod live;

@@ -9,11 +9,10 @@
 //! - Hears: heartbeats, kept in memory only.
 //! - Never: commands a host, decides where a machine goes, or keeps what another instance would need to know.
 //!
-//! Reading order: [`core`] decides, `store` keeps, `api` answers, `heartbeats`, `announce` and `housekeeping` run beside it.
+//! Reading order: [`core`] decides, `store` keeps, `api` answers, `heartbeats` and `housekeeping` run beside it.
 
 pub mod core;
 
-mod announce;
 mod api;
 mod config;
 mod heartbeats;
@@ -51,10 +50,11 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let server = Arc::new(RefreshableServer(api));
     let refreshing = kit::rpc::serve(&parts.bus, gate, &subject, server).await?;
     tracing::info!("inventory is ready");
+    let announcing = kit::refreshable::announce(&parts.bus, Config::NAME, core::refresh::kinds());
     tokio::join!(
         heartbeats::run(&fleet, &parts),
         housekeeping::run(&fleet, &parts.stop),
-        announce::run(&parts),
+        parts.stop.run_until_cancelled(announcing),
     );
     tokio::join!(serving.stop(), refreshing.stop());
     Ok(())

@@ -6,6 +6,7 @@
 pub mod bus;
 pub mod config;
 pub mod records;
+pub mod refreshable;
 pub mod rpc;
 pub mod service;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use contracts::call::Context;
+use contracts::call::{Call, Context};
 use contracts::performance::{
     HistoryRequest, HistoryResponse, Performance, Point, Resolution, TopEntry, TopRequest,
     TopResponse,
@@ -26,12 +26,13 @@ const LIMIT_MAX: usize = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 
 pub(crate) struct Api {
-    measured: Arc<Measured>,
+    pub(crate) measured: Arc<Measured>,
+    pub(crate) caller: Arc<dyn Call>,
 }
 
 impl Api {
-    pub(crate) fn new(measured: Arc<Measured>) -> Self {
-        Self { measured }
+    pub(crate) fn new(measured: Arc<Measured>, caller: Arc<dyn Call>) -> Self {
+        Self { measured, caller }
     }
 
     /// Hosts in a group and below; `None`: all hosts.

@@ -1,13 +1,15 @@
 //! Performance: what hosts and machines use.
 //!
-//! - Serves: `Performance` (what uses most now, and what one object has used).
-//! - Calls: nobody. It hears the samples that agents send once a minute; every instance hears all of them.
+//! - Serves: `Performance` (what uses most now, and what one object has used), and `Refreshable` (hosts of which nothing
+//!   was heard).
+//! - Calls: `Host.SendSamples`, which changes nothing there. It hears the samples that agents send once a minute; every
+//!   instance hears all of them.
 //! - Owns: an hour of one-minute samples in memory, a week of nine-minute means in files of its own. Mirrors
 //!   `host_group` and `host`.
 //! - Never: writes a record or an event. Nothing here is worth a place in the log: what is lost is a gap in a curve.
 //!
 //! Reading order: [`core`] (what is kept, and whose it is), [`week`] (the files), `samples` (hears and keeps), `api`,
-//! `meter`.
+//! `refresh`, `meter`.
 
 pub mod core;
 pub mod week;
@@ -15,11 +17,14 @@ pub mod week;
 mod api;
 mod config;
 mod meter;
+mod refresh;
 mod samples;
 
 use std::sync::Arc;
 
 use contracts::performance::{PERFORMANCE, PerformanceServer};
+use contracts::refresher::{REFRESHABLE, RefreshableServer};
+use kit::config::Section;
 use kit::service::Parts;
 use tokio_util::sync::CancellationToken;
 
@@ -40,14 +45,23 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     };
     let (measured, gate) = opened?;
     meter::tell(&measured, parts.config.export_vms);
-    let api = Arc::new(api::Api::new(Arc::clone(&measured)));
-    let server = Arc::new(PerformanceServer(api));
-    let serving = kit::rpc::serve(&parts.bus, gate, PERFORMANCE.subject, server).await?;
+    let api = api::Api::new(Arc::clone(&measured), Arc::clone(&parts.caller));
+    let api = Arc::new(api);
+    let server = Arc::new(PerformanceServer(Arc::clone(&api)));
+    let subject = PERFORMANCE.subject;
+    let serving = kit::rpc::serve(&parts.bus, Arc::clone(&gate), subject, server).await?;
+    let subject = REFRESHABLE.subject_of_service(Config::NAME);
+    let server = Arc::new(RefreshableServer(api));
+    let refreshing = kit::rpc::serve(&parts.bus, gate, &subject, server).await?;
     tracing::info!("performance is ready");
-    parts
-        .stop
-        .run_until_cancelled(samples::run(&measured, &parts.bus))
-        .await;
-    serving.stop().await;
+    let kinds = vec![core::refresh::kind()];
+    let working = async {
+        tokio::join!(
+            samples::run(&measured, &parts.bus),
+            kit::refreshable::announce(&parts.bus, Config::NAME, kinds),
+        )
+    };
+    parts.stop.run_until_cancelled(working).await;
+    tokio::join!(serving.stop(), refreshing.stop());
     Ok(())
 }

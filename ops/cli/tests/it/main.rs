@@ -5,6 +5,7 @@
 
 mod changes;
 mod errors;
+mod live;
 mod output;
 mod standin;
 mod streams;

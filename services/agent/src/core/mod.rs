@@ -3,4 +3,5 @@
 pub mod backlog;
 pub mod facts;
 pub mod fences;
+pub mod spread;
 pub mod usage;

@@ -14,6 +14,8 @@ use contracts::inventory::{
 };
 use contracts::{Status, subjects};
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use kit::bus::Incoming;
 use kit::config::Common;
 use kit::service::Parts;
 use prost::Message as _;
@@ -161,6 +163,10 @@ impl World {
             ..self.parts.clone()
         };
         (stop, tokio::spawn(agent::run(parts)))
+    }
+
+    pub(crate) async fn subscribe(&self, subject: &str) -> BoxStream<'static, Incoming> {
+        self.parts.bus.subscribe(subject).await.unwrap()
     }
 
     pub(crate) fn host(&self) -> HostClient {

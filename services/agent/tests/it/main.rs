@@ -18,3 +18,4 @@ mod images;
 mod life;
 mod refresh;
 mod refusals;
+mod samples;

@@ -12,6 +12,7 @@ use contracts::{Status, subjects};
 use futures::StreamExt;
 use kit::bus::{Bus, Incoming};
 use prost::Message as _;
+use tokio::sync::Notify;
 
 /// How often all of it is asked for again: what is gone goes, what was missed comes.
 const ASK_INTERVAL: Duration = Duration::from_secs(600);
@@ -28,12 +29,16 @@ struct Known {
 }
 
 #[derive(Default)]
-pub(crate) struct LastRefreshes(RwLock<Known>);
+pub(crate) struct LastRefreshes {
+    known: RwLock<Known>,
+    /// A kind was heard of that came after kinds were asked for.
+    new_kind: Notify,
+}
 
 impl LastRefreshes {
     /// The last refreshes of an object by each kind that shows on it: of the target as a whole, or of the object alone.
     pub(crate) fn of(&self, object_kind: &str, target_id: &str, object_id: &str) -> Vec<Refreshed> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut newest: BTreeMap<&str, &Refreshed> = BTreeMap::new();
         for ((kind, object), refreshed) in known.last.get(target_id).into_iter().flatten() {
             let shows = known.shows_on.get(kind);
@@ -50,12 +55,18 @@ impl LastRefreshes {
     }
 
     fn write(&self, act: impl FnOnce(&mut Known)) {
-        act(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        act(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn hear(&self, incoming: Incoming) {
         if let Ok(batch) = RefreshedBatch::decode(incoming.message.payload) {
-            self.write(|known| batch.refreshed.into_iter().for_each(|r| known.hear(r)));
+            self.write(|known| {
+                let is_new = |r: &Refreshed| !known.shows_on.contains_key(&r.kind);
+                if batch.refreshed.iter().any(is_new) {
+                    self.new_kind.notify_one();
+                }
+                batch.refreshed.into_iter().for_each(|r| known.hear(r));
+            });
         }
     }
 
@@ -118,7 +129,10 @@ pub(crate) async fn follow(last: Arc<LastRefreshes>, bus: Arc<dyn Bus>, caller: 
                     RETRY_INTERVAL
                 }
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
+            let rest = pause.saturating_sub(RETRY_INTERVAL);
+            // Either is reason enough to ask again.
+            let _ = tokio::time::timeout(rest, last.new_kind.notified()).await;
         }
     };
     let listening = async {

@@ -6,13 +6,9 @@ use contracts::host::{Level, VmReport, VmState};
 use contracts::inventory::host::Status as HostStatus;
 use contracts::inventory::{Host, Vm};
 use contracts::refresher::{Condition, Kind, ListTargetsResponse, Target};
-use contracts::{ObjectRef, Status};
-use prost::Message;
+use contracts::{ObjectRef, Status, digest};
 
 use super::registration::is_approved;
-
-/// Bytes of the digest of all targets.
-const DIGEST_BYTES: usize = 16;
 
 const LIGHT: &str = "vm_light";
 const HEAVY: &str = "vm_heavy";
@@ -86,16 +82,8 @@ pub fn targets<'a>(
     known_digest: &[u8],
 ) -> ListTargetsResponse {
     let in_fleet = |host: &&Host| is_approved(host) && !host.removing;
-    let mut answer = ListTargetsResponse {
-        digest: Vec::new(),
-        targets: hosts.into_iter().filter(in_fleet).map(target).collect(),
-    };
-    let hash = blake3::hash(&answer.encode_to_vec());
-    answer.digest = hash.as_bytes().iter().copied().take(DIGEST_BYTES).collect();
-    if answer.digest == known_digest {
-        answer.targets.clear();
-    }
-    answer
+    let targets = hosts.into_iter().filter(in_fleet).map(target);
+    digest::answer_targets(known_digest, targets.collect())
 }
 
 fn target(host: &Host) -> Target {
@@ -147,7 +135,6 @@ pub fn blame(host: &Host, status: Status) -> Status {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::indexing_slicing)]
-    use contracts::digest;
     use contracts::host::{Disk, GuestFacts, Hardware};
     use contracts::inventory::HostSettings;
     use contracts::inventory::host::Approval;

@@ -101,6 +101,12 @@ impl Fleet {
         self.len() == 0
     }
 
+    /// Whether the host has said in this minute or the one before what it uses.
+    pub fn has_heard(&self, host_id: &str, minute: i64) -> bool {
+        let host = self.hosts.get(host_id);
+        host.is_some_and(|host| (minute - host.newest()).abs() <= 1)
+    }
+
     /// Takes what a host says of itself and its machines.
     pub fn take(&mut self, samples: &HostSamples, minute: i64) -> Refused {
         let mut refused = Refused::default();

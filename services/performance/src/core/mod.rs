@@ -4,4 +4,5 @@ pub mod figures;
 pub mod fleet;
 pub mod hour;
 pub mod pack;
+pub mod refresh;
 pub mod scope;

@@ -52,7 +52,7 @@ pub(crate) struct Site {
     client: PerformanceClient,
     hosts: Records<Host>,
     groups: Records<HostGroup>,
-    bus: Arc<dyn Bus>,
+    pub(crate) bus: Arc<dyn Bus>,
     instances: Vec<Instance>,
     stop: CancellationToken,
     folder: tempfile::TempDir,

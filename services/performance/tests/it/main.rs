@@ -8,5 +8,6 @@
 )]
 
 mod harness;
+mod refresh;
 mod room;
 mod samples;

@@ -26,6 +26,10 @@ const PASS: Duration = Duration::from_secs(120);
 const PAGES: usize = 1_000;
 const PAGES_RATE: u32 = 200;
 
+/// What has to pass for the changes alone, and the part of a core that it takes: 450 records a minute with their events.
+const FLOOR_BYTES_PER_SEC: f64 = 55_000.0;
+const FLOOR_OF_CORE: f64 = 0.01;
+
 /// Hosts, and machines on each, of the fleets whose costs are put side by side.
 const GROWTH: [usize; 4] = [250, 500, 1_000, 2_500];
 const VMS_PER_HOST: usize = 18;
@@ -43,12 +47,24 @@ pub(crate) async fn run(hosts: usize, vms: usize) -> anyhow::Result<Vec<Report>>
 
     let life = live(&site, &fleet, vms).await?;
     for (name, part) in &life.parts {
-        row(
-            &format!("{name}, of a core"),
-            percent(*part),
-            "10 % together",
-        );
+        row(&format!("{name}, of a core"), percent(*part), "");
     }
+    let together: f64 = life.parts.iter().map(|(_, part)| part).sum();
+    row("both, of a core", percent(together), "10 %");
+    row(
+        "the same, times the floor",
+        format!("{:.1}", together / FLOOR_OF_CORE),
+        "",
+    );
+    row(
+        "bytes into nats-server a second, times the floor",
+        format!(
+            "{:.0} kB, {:.1}",
+            life.bytes_per_sec / 1e3,
+            life.bytes_per_sec / FLOOR_BYTES_PER_SEC
+        ),
+        "",
+    );
     for (name, bytes) in memory(&site)? {
         let aim = if name == "musterd" { "600 MB" } else { "" };
         row(
@@ -105,6 +121,7 @@ pub(crate) async fn growth() -> anyhow::Result<Report> {
             "a host",
         ],
     );
+    let mut points = Vec::new();
     for hosts in GROWTH {
         let vms = hosts * VMS_PER_HOST;
         let mut site = Site::start().await?;
@@ -120,10 +137,28 @@ pub(crate) async fn growth() -> anyhow::Result<Report> {
             format!("{:.0} ms", pass.as_secs_f64() * 1e3),
             format!("{:.0} us", of_host.as_secs_f64() * 1e6),
         ]);
+        points.push((f64::from(u32::try_from(hosts)?), pass.as_secs_f64() * 1e6));
         fleet.stop().await;
         site.end().await?;
     }
+    let empty = String::new;
+    report.row([
+        "slope".to_owned(),
+        empty(),
+        empty(),
+        empty(),
+        format!("{:.0} us", slope(&points)),
+    ]);
     Ok(report)
+}
+
+/// Of the line through the points that misses them least.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.iter().map(|_| 1.0).sum::<f64>();
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let both = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>();
+    both / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
 }
 
 async fn joined(site: &Site, hosts: usize, vms: usize) -> anyhow::Result<(Fleet, Duration)> {
@@ -142,6 +177,7 @@ async fn joined(site: &Site, hosts: usize, vms: usize) -> anyhow::Result<(Fleet,
 
 struct Life {
     parts: Vec<(String, f64)>,
+    bytes_per_sec: f64,
     events: simfleet::measure::Times,
 }
 
@@ -150,10 +186,14 @@ async fn live(site: &Site, fleet: &Fleet, vms: usize) -> anyhow::Result<Life> {
     let listener = Listener::start(&site.muster, fleet).await?;
     let changes_per_minute = u32::try_from(vms / 100)?;
     fleet.set_churn(Churn { changes_per_minute });
+    let (from, before) = (Instant::now(), site.bytes_in().await?);
     let parts = live_quietly(site).await?;
+    let bytes = site.bytes_in().await?.saturating_sub(before);
+    let bytes_per_sec = f64::from(u32::try_from(bytes)?) / from.elapsed().as_secs_f64();
     fleet.set_churn(Churn::default());
     Ok(Life {
         parts,
+        bytes_per_sec,
         events: listener.stop().await?,
     })
 }

@@ -19,6 +19,7 @@ pub(crate) struct Site {
     musterd: Child,
     pub(crate) muster: Muster,
     nats_port: u16,
+    monitor: String,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -26,21 +27,22 @@ impl Site {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (gateway, nats_port) = (free_port()?, free_port()?);
+        let monitor = format!("127.0.0.1:{}", free_port()?);
         let config = format!(
             "data_dir = {data:?}\n\
              [telemetry]\nlog = \"error\"\n\
              [musterd]\nnats_program = {program:?}\nnats_listen = \"127.0.0.1:{nats_port}\"\n\
-             nats_monitor = \"127.0.0.1:{monitor}\"\n\
+             nats_monitor = {monitor:?}\n\
              [gateway]\nlisten = \"127.0.0.1:{gateway}\"\n",
             data = folder.path().join("muster"),
             program = nats_program()?,
-            monitor = free_port()?,
         );
         std::fs::write(folder.path().join("musterd.toml"), config)?;
         let site = Self {
             musterd: spawn(folder.path())?,
             muster: Muster::new(&format!("http://127.0.0.1:{gateway}"))?,
             nats_port,
+            monitor,
             folder,
         };
         site.ready().await?;
@@ -82,6 +84,14 @@ impl Site {
             (is_over || self.musterd.try_wait().ok()?.is_some()).then_some(())
         })
         .await
+    }
+
+    /// Bytes that nats-server has taken in until now.
+    pub(crate) async fn bytes_in(&self) -> anyhow::Result<u64> {
+        let answer = reqwest::get(format!("http://{}/varz", self.monitor)).await?;
+        let answer: serde_json::Value = answer.error_for_status()?.json().await?;
+        let bytes = answer.get("in_bytes").and_then(|bytes| bytes.as_u64());
+        bytes.context("nats-server does not say what it has taken in")
     }
 
     /// musterd and its nats-server.

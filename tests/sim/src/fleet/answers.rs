@@ -9,7 +9,8 @@ use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, Host as Contract,
     HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
-    ScreenshotResponse, VmOperation, VmRef, VmReport, VmState,
+    ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
+    VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -144,6 +145,14 @@ impl Contract for Answers {
             generation: self.generation,
             ..RefreshResponse::default()
         })
+    }
+
+    async fn send_samples(
+        &self,
+        _: &Context,
+        _: SendSamplesRequest,
+    ) -> Result<SendSamplesResponse, Status> {
+        Err(Status::internal("Nobody here hears samples."))
     }
 
     async fn check_image(

@@ -10,7 +10,8 @@ use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, Host, HostPicture,
     ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
-    ScreenshotResponse, VmOperation, VmRef, VmReport, VmState,
+    ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
+    VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -176,6 +177,14 @@ fn missing(vm_id: &str) -> Status {
 #[async_trait]
 impl Host for FakeHost {
     async fn refresh(&self, _: &Context, _: RefreshRequest) -> Result<RefreshResponse, Status> {
+        Err(Status::internal("not asked for by jobs"))
+    }
+
+    async fn send_samples(
+        &self,
+        _: &Context,
+        _: SendSamplesRequest,
+    ) -> Result<SendSamplesResponse, Status> {
         Err(Status::internal("not asked for by jobs"))
     }
 

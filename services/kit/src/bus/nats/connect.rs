@@ -18,6 +18,12 @@ const JETSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 /// high and one lost acknowledgement holds a writer up for as long.
 pub(super) const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// By so much longer is waited after each attempt to connect again that failed.
+const RECONNECT_DELAY: Duration = Duration::from_millis(50);
+
+/// Too high and a server that is back is noticed late; too low and thousands press on one that is just starting.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
+
 /// Messages that may wait in one subscription. Beyond that async-nats drops them and says so in an event only.
 const SUBSCRIPTION_CAPACITY: usize = 65_536;
 
@@ -25,14 +31,14 @@ impl NatsBus {
     /// Connects, trying until the server is there or `patience` ends.
     pub async fn connect(name: &str, config: &BusConfig) -> Result<Self, BusError> {
         let (reconnected, reconnects) = watch::channel(0);
+        let [random, ..] = *uuid::Uuid::new_v4().as_bytes();
+        let part = f64::from(random) / f64::from(u8::MAX);
         let mut options = ConnectOptions::new()
             .name(format!("muster-{name}"))
             .custom_inbox_prefix(format!("_INBOX_{name}"))
             .subscription_capacity(SUBSCRIPTION_CAPACITY)
             .max_reconnects(None)
-            .reconnect_delay_callback(|attempts| {
-                Duration::from_millis((50 * attempts as u64).min(1_000))
-            })
+            .reconnect_delay_callback(move |attempts| reconnect_delay(attempts, part))
             .ping_interval(Duration::from_secs(10))
             .event_callback(move |event| {
                 note_event(&event, &reconnected);
@@ -104,6 +110,14 @@ async fn connect_with_patience(
         .await
         .map_err(|_| BusError::TimedOut(format!("the bus at {}", config.url)))?;
     Ok(client)
+}
+
+/// Waits longer after each attempt in vain, and each connection for times of its own: thousands of agents lose a server
+/// at the same moment, and must not all come back at the same one.
+fn reconnect_delay(attempts: usize, part: f64) -> Duration {
+    let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+    let longest = RECONNECT_DELAY.saturating_mul(attempts);
+    longest.min(RECONNECT_DELAY_MAX).mul_f64(0.5 + part / 2.0)
 }
 
 fn note_event(event: &Event, reconnected: &watch::Sender<u64>) {
