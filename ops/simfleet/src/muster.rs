@@ -17,6 +17,9 @@ const PAGE: usize = 1_000;
 /// Between looks while something is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How long a service may take to answer after the gateway does.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
 /// A Muster that is asked about its fleet.
 #[derive(Clone)]
 pub struct Muster {
@@ -33,8 +36,20 @@ impl Muster {
         })
     }
 
-    /// A secret that lets hosts join.
+    /// A secret that lets hosts join. The gateway is ready when its views are; inventory may answer a moment later.
     pub async fn join_token(&self) -> anyhow::Result<String> {
+        let started = Instant::now();
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            looks.tick().await;
+            match self.join_token_now().await {
+                Err(error) if is_unavailable(&error) && started.elapsed() < START_PATIENCE => {}
+                made => return made,
+            }
+        }
+    }
+
+    async fn join_token_now(&self) -> anyhow::Result<String> {
         let url = format!("{}/api/v1/join-tokens", self.server);
         let key = format!("simfleet-{}", uuid::Uuid::new_v4());
         let request = self.http.post(&url).timeout(ANSWER_TIMEOUT);
@@ -140,4 +155,10 @@ impl Muster {
             }
         }
     }
+}
+
+fn is_unavailable(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<reqwest::Error>();
+    let status = error.and_then(reqwest::Error::status);
+    status == Some(reqwest::StatusCode::SERVICE_UNAVAILABLE)
 }
