@@ -154,11 +154,14 @@ async fn an_undo_that_cannot_be_done_is_for_a_person_and_goes_on_when_told() {
     invariants::hold(&site.fleet).await;
 
     site.fleet.agents[0].restart();
-    site.fleet.hosts_responding(1).await;
+    // Told too early, before the agent serves, it is stuck once more.
     let path = format!("/api/v1/jobs/{job}/actions/restart");
-    client.submit("POST", &path, json!({})).await.unwrap();
-    let ended = client.job_ended(&job).await;
-    assert_eq!(ended["state"], "cancelled", "{ended:#}");
+    eventually("the job to be undone", async || {
+        client.submit("POST", &path, json!({})).await.unwrap();
+        (client.job_ended(&job).await["state"] == "cancelled").then_some(())
+    })
+    .await
+    .unwrap();
     site.fleet.nothing_is_left().await;
     invariants::hold(&site.fleet).await;
 }
