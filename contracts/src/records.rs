@@ -7,6 +7,7 @@ use prost::{Message, Name};
 use crate::host::VmState;
 use crate::inventory::{Host, HostGroup, JoinToken, Vm, VmName};
 use crate::jobs::Job;
+use crate::library::{Item, Server, Share};
 use crate::names::ROOT_GROUP_ID;
 use crate::placement::{HostClaims, Rule};
 use crate::refresher::Intervals;
@@ -53,6 +54,10 @@ pub mod indexes {
     pub const TARGET: &str = "target";
     /// Of dead letters: the webhook.
     pub const WEBHOOK: &str = "webhook";
+    /// Of library items: the share.
+    pub const SHARE: &str = "share";
+    /// Of library shares: the server.
+    pub const SERVER: &str = "server";
 }
 
 fn event_name<R>(
@@ -195,6 +200,28 @@ impl Record for DeadLetter {
 
     fn indexes(&self) -> Vec<(&'static str, String)> {
         vec![(indexes::WEBHOOK, self.webhook_id.clone())]
+    }
+}
+
+impl Record for Server {
+    const BUCKET: &'static str = buckets::LIBRARY_SERVER;
+}
+
+impl Record for Share {
+    const BUCKET: &'static str = buckets::LIBRARY_SHARE;
+
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        vec![(indexes::SERVER, self.server_id.clone())]
+    }
+}
+
+// A share may have twenty thousand files, which come and go with a cable: jobs tell what was found, share by share, and
+// items have no events.
+impl Record for Item {
+    const BUCKET: &'static str = buckets::LIBRARY_ITEM;
+
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        vec![(indexes::SHARE, self.share_id.clone())]
     }
 }
 

@@ -21,6 +21,7 @@ mod dependencies;
 mod fleet;
 mod guest;
 mod invariants;
+mod library;
 mod live;
 mod log;
 mod process;
