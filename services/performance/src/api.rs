@@ -49,7 +49,9 @@ impl Api {
                 "",
             )));
         }
-        Ok(Some(scope::hosts_in(group_id, &all(groups)?, &all(hosts)?)))
+        let groups = all(groups)?.into_iter();
+        let groups = groups.map(|group| (group.id.clone(), group)).collect();
+        Ok(Some(scope::hosts_in(group_id, &groups, &all(hosts)?)))
     }
 
     fn minutes(&self, kind: Kind, id: &str, span: Span) -> Vec<Point> {

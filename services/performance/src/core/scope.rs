@@ -1,26 +1,16 @@
 //! Which hosts are in a group or below it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use contracts::inventory::{Host, HostGroup};
+use contracts::inherit::{self, Groups};
+use contracts::inventory::Host;
 
 /// Ids of the hosts in a group and in the groups below it.
-pub fn hosts_in(group_id: &str, groups: &[HostGroup], hosts: &[Host]) -> HashSet<String> {
-    let mut below: HashMap<&str, Vec<&str>> = HashMap::new();
-    for group in groups {
-        below.entry(&group.parent_id).or_default().push(&group.id);
-    }
-    let mut wanted = HashSet::from([group_id]);
-    let mut open = vec![group_id];
-    while let Some(group) = open.pop() {
-        for child in below.get(group).into_iter().flatten() {
-            // A group that was seen is not looked into again, should the tree ever be none.
-            if wanted.insert(child) {
-                open.push(child);
-            }
-        }
-    }
-    let is_wanted = |host: &&Host| wanted.contains(host.group_id.as_str());
+pub fn hosts_in(group_id: &str, groups: &Groups, hosts: &[Host]) -> HashSet<String> {
+    let is_wanted = |host: &&Host| {
+        let mut path = inherit::path(groups, &host.group_id);
+        path.any(|group| group.id == group_id)
+    };
     hosts
         .iter()
         .filter(is_wanted)
@@ -31,6 +21,7 @@ pub fn hosts_in(group_id: &str, groups: &[HostGroup], hosts: &[Host]) -> HashSet
 #[cfg(test)]
 mod tests {
     use super::*;
+    use contracts::inventory::HostGroup;
 
     #[test]
     fn hosts_of_groups_below_belong_to_a_group_too() {
@@ -50,6 +41,7 @@ mod tests {
             group("c", "b"),
             group("x", ""),
         ];
+        let groups = Groups::from(groups.map(|group| (group.id.clone(), group)));
         let hosts = [host("1", "a"), host("2", "c"), host("3", "x")];
         let found = hosts_in("a", &groups, &hosts);
         assert_eq!(found, HashSet::from(["1".to_owned(), "2".to_owned()]));

@@ -27,8 +27,10 @@ pub(super) enum Told {
 pub(super) struct Asked {
     pub(super) id: String,
     pub(super) told: Told,
-    /// Which log there was when it was asked, and when it was answered, counted from 0.
-    pub(super) logs: (usize, usize),
+    /// Which log there was when it was asked, counted from 0.
+    pub(super) asked_in: usize,
+    /// Which there was when it was answered.
+    pub(super) answered_in: usize,
 }
 
 /// Writes by their token, which each carries into the log as its principal.

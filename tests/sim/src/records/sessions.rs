@@ -217,10 +217,8 @@ impl Drop for Answering {
         let asked = Asked {
             id: self.id.clone(),
             told: self.told,
-            logs: (
-                self.epoch.saturating_sub(1),
-                session.epoch().saturating_sub(1),
-            ),
+            asked_in: self.epoch.saturating_sub(1),
+            answered_in: session.epoch().saturating_sub(1),
         };
         let mut ledger = session
             .ledger

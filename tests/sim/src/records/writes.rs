@@ -78,7 +78,7 @@ fn is_there_once(world: &World, epochs: &[Epoch], token: &str, asked: &Asked) {
                 "log {number} has {token} more than once: {there:?}"
             ));
         }
-        if number >= asked.logs.1 {
+        if number >= asked.answered_in {
             since_answered.extend(there.iter().copied());
         }
         all.extend(there);
@@ -123,7 +123,7 @@ fn begins_with_late_write(ledger: &Ledger, next: &Epoch, number: usize, subject:
     let first = of_subject.next().filter(|e| was_put_back(e).is_none());
     let token = first.and_then(|entry| entry.message.get(headers::PRINCIPAL));
     let asked = token.and_then(|token| ledger.asked.get(token));
-    asked.is_some_and(|asked| asked.logs.0 < number)
+    asked.is_some_and(|asked| asked.asked_in < number)
 }
 
 fn put_back_first(world: &World, next: &Epoch, subject: &str, revision: u64) {
