@@ -38,6 +38,7 @@ fn whole(report: &VmReport) -> VmReport {
     let mut covered = VmReport {
         vm_id: String::new(),
         name: String::new(),
+        sequence: 0,
         ..report.clone()
     };
     if let Some(hardware) = &mut covered.hardware {

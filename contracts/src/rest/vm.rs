@@ -70,6 +70,7 @@ impl From<inventory::Vm> for Vm {
             job_id,
             datastore,
             origin: _,
+            report_sequence: _,
         } = message;
         Self {
             id: vm_id,

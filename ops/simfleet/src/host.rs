@@ -63,7 +63,7 @@ impl Host {
             name: plan.name,
             cpus: plan.facts.cpus,
             memory_bytes: plan.facts.memory_bytes,
-            hypervisor: Arc::new(Simulated::new(plan.facts, load, plan.machines)),
+            hypervisor: Arc::new(Simulated::new(plan.facts, load, plan.machines, generation)),
             trouble,
             line: Line {
                 bus,

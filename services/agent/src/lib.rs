@@ -63,7 +63,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
         samples_interval: Duration::from_secs(parts.config.samples_interval_secs),
     };
     let _beating = member.beat(contracts::limits::HEARTBEAT_INTERVAL);
-    let hypervisor = open_hypervisor(&parts).await?;
+    let hypervisor = open_hypervisor(&parts, identity.generation).await?;
     let counting = tokio::spawn(meter::count_machines(Arc::clone(&hypervisor)));
     let (data, enrolling) = open_data_end(&parts, &identity)?;
     let subject = DATAEND.subject_of_host(&identity.host_id);
@@ -105,13 +105,20 @@ fn open_data_end(
     Ok((data, enrolling))
 }
 
-async fn open_hypervisor(parts: &Parts<Config>) -> anyhow::Result<Arc<dyn Hypervisor>> {
+async fn open_hypervisor(
+    parts: &Parts<Config>,
+    generation: u64,
+) -> anyhow::Result<Arc<dyn Hypervisor>> {
     Ok(match parts.config.hypervisor {
-        HypervisorKind::Simulated => Arc::new(Simulated::default()),
+        HypervisorKind::Simulated => Arc::new(Simulated::of_generation(generation)),
         HypervisorKind::Qemu => {
             let settings = parts.config.settings(&parts.common.data_dir);
             let settings = settings.context("the paths of the configuration make no sense")?;
-            Arc::new(Qemu::open(settings).await.map_err(anyhow::Error::msg)?)
+            Arc::new(
+                Qemu::open(settings, generation)
+                    .await
+                    .map_err(anyhow::Error::msg)?,
+            )
         }
     })
 }

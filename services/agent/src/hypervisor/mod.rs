@@ -4,6 +4,7 @@ mod admission;
 mod host_counters;
 mod host_facts;
 mod host_traffic;
+mod order;
 pub mod qemu;
 mod request;
 pub mod simulated;

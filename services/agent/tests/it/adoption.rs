@@ -16,7 +16,7 @@ fn in_an_agent_that_is_killed<T: Send + 'static>(
     let agent = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let left = runtime.block_on(async {
-            let qemu = Qemu::open(settings).await.unwrap();
+            let qemu = Qemu::open(settings, 1).await.unwrap();
             let left = life(&qemu).await;
             // Not dropped in order either.
             std::mem::forget(qemu);

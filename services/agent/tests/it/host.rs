@@ -58,7 +58,7 @@ impl Host {
     }
 
     pub(crate) async fn open(&self) -> Arc<Qemu> {
-        Arc::new(Qemu::open(self.settings.clone()).await.unwrap())
+        Arc::new(Qemu::open(self.settings.clone(), 1).await.unwrap())
     }
 
     pub(crate) fn images(&self) -> PathBuf {

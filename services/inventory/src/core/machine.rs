@@ -145,6 +145,9 @@ pub fn updated(
     check_holder(current, &request.job_id)?;
     let mut vm = current.clone();
     if let Some(host_id) = &request.host_id {
+        if *host_id != current.host_id {
+            vm.report_sequence = 0;
+        }
         vm.host_id.clone_from(host_id);
         group_id.clone_into(&mut vm.group_id);
     }
@@ -183,6 +186,10 @@ pub fn answered(
     now_ms: i64,
 ) -> Result<Vm, Status> {
     check_holder(current, job_id)?;
+    if report.sequence != 0 && report.sequence < current.report_sequence {
+        // The host has told of the machine since: what it said then is not so any more.
+        return Ok(current.clone());
+    }
     if current.host_id != host_id {
         let object = current.object();
         let message = format!("{} is not on host {host_id}.", object.describe());
@@ -193,6 +200,7 @@ pub fn answered(
     let mut vm = current.clone();
     observe(&mut vm, report);
     set_state(&mut vm, report.state(), &report.state_reason, now_ms);
+    note_sequence(&mut vm, report);
     Ok(vm)
 }
 
@@ -206,6 +214,11 @@ pub fn observe(vm: &mut Vm, report: &VmReport) {
     vm.pid = report.pid;
     vm.started_ms = report.started_ms;
     vm.datastore.clone_from(&report.datastore);
+}
+
+/// How far the host of the machine has told.
+pub fn note_sequence(vm: &mut Vm, report: &VmReport) {
+    vm.report_sequence = vm.report_sequence.max(report.sequence);
 }
 
 pub fn set_state(vm: &mut Vm, state: VmState, reason: &str, now_ms: i64) {
@@ -309,6 +322,35 @@ mod tests {
         assert_eq!(after.state(), VmState::Stopped);
         assert!(answered(&vm, "h2", "j1", &report, 2).is_err());
         assert!(answered(&vm, "h1", "j2", &report, 2).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_is_older_than_what_the_host_has_told_since_changes_nothing() {
+        let stopped = Vm {
+            host_id: "h1".to_owned(),
+            state: VmState::Stopped.into(),
+            report_sequence: 7,
+            ..new(request(), 1)
+        };
+        let running = |sequence| VmReport {
+            state: VmState::Running.into(),
+            sequence,
+            ..VmReport::default()
+        };
+        let after = |sequence| answered(&stopped, "h1", "j1", &running(sequence), 2).unwrap();
+        assert_eq!(after(6), stopped);
+        // 0: an agent that does not number its reports.
+        for sequence in [7, 8, 0] {
+            assert_eq!(after(sequence).state(), VmState::Running, "{sequence}");
+        }
+        // On another host it is told in other numbers.
+        let moved = UpdateVmRecord {
+            job_id: "j1".to_owned(),
+            host_id: Some("h2".to_owned()),
+            ..UpdateVmRecord::default()
+        };
+        let moved = updated(&stopped, &moved, "g1", 2).unwrap();
+        assert!(answered(&moved, "h2", "j1", &running(1), 2).is_ok_and(|vm| vm != moved));
     }
 
     #[test]

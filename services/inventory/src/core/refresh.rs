@@ -124,6 +124,7 @@ fn as_reported(vm: &Vm) -> VmReport {
         guest: vm.guest.clone(),
         state_reason: vm.state_reason.clone(),
         datastore: vm.datastore.clone(),
+        sequence: vm.report_sequence,
     }
 }
 
@@ -173,6 +174,7 @@ mod tests {
             }),
             state_reason: "why".to_owned(),
             datastore: "ds".to_owned(),
+            sequence: 9,
         };
         let host = host("h1");
         let sender = Sender {

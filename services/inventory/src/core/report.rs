@@ -11,7 +11,7 @@ use contracts::{Status, limits, names};
 use kit::records::Decision;
 
 use super::facts::{BYTES_MAX, WORD_CHARS_MAX, check_text, check_that};
-use super::machine::{observe, set_state};
+use super::machine::{note_sequence, observe, set_state};
 use super::registration::check_generation;
 
 /// Machines of one report; a host with more does not exist.
@@ -196,9 +196,13 @@ impl Sender<'_> {
             return Decision::Keep(Outcome::NotTheirs);
         }
         let mut vm = current.clone();
+        if !here {
+            vm.report_sequence = 0;
+        }
         vm.host_id.clone_from(&self.host.id);
         vm.group_id.clone_from(&self.host.group_id);
         observe(&mut vm, report);
+        note_sequence(&mut vm, report);
         if !self.keeps_state(current) {
             set_state(&mut vm, report.state(), &report.state_reason, self.now_ms);
         }
@@ -220,6 +224,7 @@ impl Sender<'_> {
             ..Vm::default()
         };
         observe(&mut vm, report);
+        note_sequence(&mut vm, report);
         set_state(&mut vm, report.state(), &report.state_reason, self.now_ms);
         vm
     }

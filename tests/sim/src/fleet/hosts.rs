@@ -225,7 +225,7 @@ impl Host {
             }
             let before = disk.machines.get(vm_id).cloned();
             let outcome = work(before.as_ref()).map(|after| {
-                self.note(disk, operation, vm_id, before.as_ref(), after.clone());
+                let after = self.note(disk, operation, vm_id, before.as_ref(), after);
                 after.or(before).unwrap_or_default()
             });
             if outcome
@@ -249,10 +249,10 @@ impl Host {
         operation: &str,
         vm_id: &str,
         before: Option<&VmReport>,
-        after: Option<VmReport>,
-    ) {
+        mut after: Option<VmReport>,
+    ) -> Option<VmReport> {
         if before == after.as_ref() {
-            return;
+            return after;
         }
         disk.effects.push(Effect {
             at_ms: self.server.now_ms(),
@@ -260,6 +260,9 @@ impl Host {
             vm_id: vm_id.to_owned(),
             after: after.as_ref().map(VmReport::state),
         });
+        if let Some(after) = &mut after {
+            after.sequence = disk.effects.len().try_into().unwrap_or(u64::MAX);
+        }
         match after.clone() {
             Some(after) => disk.machines.insert(vm_id.to_owned(), after),
             None => disk.machines.remove(vm_id),
@@ -267,9 +270,10 @@ impl Host {
         self.life(|life| {
             if let Some(life) = life {
                 // An error: the agent is dead, and the next one tells everything.
-                let _ = life.changes.send((vm_id.to_owned(), after));
+                let _ = life.changes.send((vm_id.to_owned(), after.clone()));
             }
         });
+        after
     }
 
     /// A guest shuts itself down.

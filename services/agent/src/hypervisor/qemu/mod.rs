@@ -62,6 +62,7 @@ use self::probe::Probe;
 use self::registry::Registry;
 use self::worker::Message;
 use super::host_facts::HostReader;
+use super::order::Order;
 use super::{Action, Change, Hypervisor, Reading, VmReading, host_counters};
 use crate::core::usage::Counters;
 use crate::{limits, meter};
@@ -102,6 +103,7 @@ struct Environment {
     confinement: Confinement,
     probe: Probe,
     images: Images,
+    order: Order,
 }
 
 /// Machines on QEMU. Dropping it leaves them running.
@@ -117,8 +119,8 @@ pub struct Qemu {
 
 impl Qemu {
     /// Looks at what QEMU can do here, and takes over every machine that it finds. The error says what to set right.
-    pub async fn open(settings: Settings) -> Result<Self, String> {
-        let environment = Arc::new(open::environment(settings).await?);
+    pub async fn open(settings: Settings, generation: u64) -> Result<Self, String> {
+        let environment = Arc::new(open::environment(settings, generation).await?);
         let registry = Arc::new(Registry::new(environment.clone()));
         open::adopt_all(&registry, &environment).await;
         let finder = Arc::new(Finder::new(registry.clone(), environment.clone()));

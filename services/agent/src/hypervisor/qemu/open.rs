@@ -8,6 +8,7 @@ use std::sync::Arc;
 use contracts::names;
 use futures::{StreamExt as _, stream};
 
+use super::super::order::Order;
 use super::confinement::Confinement;
 use super::datastore::Datastore;
 use super::definition::Definition;
@@ -18,7 +19,10 @@ use super::registry::Registry;
 use super::{Environment, Settings, probe};
 use crate::limits;
 
-pub(super) async fn environment(settings: Settings) -> Result<Environment, String> {
+pub(super) async fn environment(
+    settings: Settings,
+    generation: u64,
+) -> Result<Environment, String> {
     folder::check_runtime_dir(&settings.runtime_dir)?;
     make_runtime_dir(&settings.runtime_dir)?;
     let datastores = open_datastores(&settings)?;
@@ -48,6 +52,7 @@ pub(super) async fn environment(settings: Settings) -> Result<Environment, Strin
         qemu_img: settings.qemu_img,
         runtime_dir: settings.runtime_dir,
         user_network: settings.user_network,
+        order: Order::of(generation),
         datastores,
         confinement,
         probe,

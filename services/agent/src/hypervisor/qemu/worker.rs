@@ -107,6 +107,8 @@ struct Worker {
     /// Helpers of this run; they end with it.
     helpers: JoinSet<()>,
     report: watch::Sender<VmReport>,
+    /// Number of the last change that was told.
+    sequence: u64,
     changes: broadcast::Sender<Change>,
 }
 
@@ -132,6 +134,7 @@ pub(super) fn start(
         reachable: watch::Sender::new(false),
         helpers: JoinSet::new(),
         report,
+        sequence: 0,
         changes,
     };
     worker.begin(found);

@@ -20,6 +20,7 @@ use contracts::{Code, ObjectRef, Status};
 use tokio::sync::broadcast;
 
 use super::admission::{Admission, admit};
+use super::order::Order;
 use super::{Action, Change, Hypervisor, Reading, request};
 use counters::Meter;
 use host::Host;
@@ -42,6 +43,7 @@ pub struct Simulated {
     meter: Mutex<Meter>,
     /// How far the host's clock is ahead.
     skew_ms: AtomicI64,
+    order: Order,
 }
 
 struct Machine {
@@ -52,25 +54,31 @@ struct Machine {
 impl Default for Simulated {
     /// This machine, with nothing on it.
     fn default() -> Self {
-        Self::with(Host::default(), Vec::new())
+        Self::of_generation(0)
     }
 }
 
 /// What happens on a host by other hands than Muster's.
 impl Simulated {
     /// A host that is made up, with its machines. Of its memory the facts say what is in use without any machine.
-    pub fn new(facts: HostFacts, load: Load, machines: Vec<VmReport>) -> Self {
+    pub fn new(facts: HostFacts, load: Load, machines: Vec<VmReport>, generation: u64) -> Self {
         let facts = Box::new(facts);
-        Self::with(Host::Made { facts, load }, machines)
+        Self::with(Host::Made { facts, load }, machines, generation)
     }
 
-    fn with(host: Host, machines: Vec<VmReport>) -> Self {
+    /// This machine, with nothing on it, seen by one run of the agent.
+    pub fn of_generation(generation: u64) -> Self {
+        Self::with(Host::default(), Vec::new(), generation)
+    }
+
+    fn with(host: Host, machines: Vec<VmReport>, generation: u64) -> Self {
         let simulated = Self {
             machines: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_MAX),
             host,
             meter: Mutex::default(),
             skew_ms: AtomicI64::new(0),
+            order: Order::of(generation),
         };
         for mut report in machines {
             let state = report.state();
@@ -81,13 +89,14 @@ impl Simulated {
     }
 
     /// A machine appears, or is replaced.
-    pub fn put(&self, report: VmReport) {
+    pub fn put(&self, mut report: VmReport) {
+        let mut machines = self.lock();
+        self.tell(&mut report);
         let machine = Machine {
             report: report.clone(),
             operation_id: String::new(),
         };
-        self.lock().insert(report.vm_id.clone(), machine);
-        self.tell(&report);
+        machines.insert(report.vm_id.clone(), machine);
     }
 
     /// A machine is brought into a state. `None`: it is not there.
@@ -95,11 +104,10 @@ impl Simulated {
         let report = self.with_machine(vm_id, |report, now_ms| {
             let is_started = state == VmState::Running && report.state() != VmState::Paused;
             machine::enter(report, state, is_started, now_ms);
+            self.tell(report);
             report.clone()
         });
-        let report = report.ok()?;
-        self.tell(&report);
-        Some(report)
+        report.ok()
     }
 
     /// A machine vanishes.
@@ -137,7 +145,8 @@ impl Simulated {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, report: &VmReport) {
+    fn tell(&self, report: &mut VmReport) {
+        report.sequence = self.order.next();
         let _ = self.changes.send(Change::Vm(Box::new(report.clone())));
     }
 
@@ -226,7 +235,7 @@ impl Hypervisor for Simulated {
         {
             card.mac = request::mac_of(&request.vm_id, &card.id);
         }
-        let report = VmReport {
+        let mut report = VmReport {
             vm_id: request.vm_id.clone(),
             name: request.name,
             state: VmState::Stopped.into(),
@@ -245,12 +254,12 @@ impl Hypervisor for Simulated {
                 "There is already a machine with this id.",
             ));
         }
+        self.tell(&mut report);
         let machine = Machine {
             report: report.clone(),
             operation_id: request.operation_id,
         };
         machines.insert(request.vm_id, machine);
-        self.tell(&report);
         Ok(report)
     }
 

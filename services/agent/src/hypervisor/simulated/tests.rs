@@ -64,7 +64,7 @@ async fn a_made_up_host_is_used_by_what_runs_on_it() {
         }),
         ..VmReport::default()
     };
-    let host = Simulated::new(facts, |_, _| 0.5, vec![machine]);
+    let host = Simulated::new(facts, |_, _| 0.5, vec![machine], 1);
     assert_eq!(host.facts().await.memory_used_bytes, 100);
     let report = host.bring("v1", VmState::Running).unwrap();
     assert!(report.started_ms > 0 && report.guest.is_some());

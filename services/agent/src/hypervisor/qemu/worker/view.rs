@@ -42,6 +42,7 @@ impl Worker {
             guest: Some(self.guest.clone()),
             state_reason: self.reason.clone(),
             datastore: self.machine.datastore.name.clone(),
+            sequence: self.sequence,
         }
     }
 
@@ -50,8 +51,12 @@ impl Worker {
         let reachable = self.live.is_some() && self.agent_open && self.state == VmState::Running;
         self.reachable
             .send_if_modified(|now| std::mem::replace(now, reachable) != reachable);
-        let report = self.describe();
+        let mut report = self.describe();
         let changed = without_measures(&report) != without_measures(&self.report.borrow());
+        if changed {
+            self.sequence = self.machine.environment.order.next();
+            report.sequence = self.sequence;
+        }
         self.report.send_replace(report.clone());
         if changed {
             // Nobody may be listening yet.
