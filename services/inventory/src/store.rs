@@ -182,7 +182,7 @@ impl Fleet {
                     return Ok(result);
                 }
                 Decision::Put(group, result) => (Some(group), result),
-                Decision::Delete(result) => (None, result),
+                Decision::Delete(result) | Decision::Bar(result) => (None, result),
             };
             let entry = self.tree_entry(context, id, group.as_ref(), revision);
             match append_surely(&*self.bus, &entry).await {

@@ -1,6 +1,7 @@
 //! What a view has told since the last look, so that what is in memory is never behind it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use contracts::Status;
 use contracts::records::Record;
@@ -10,7 +11,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 pub(crate) struct Feed<R> {
     mirror: Mirror<R>,
-    changes: Receiver<Change<R>>,
+    changes: Receiver<Arc<Change<R>>>,
     /// What has been taken reflects this revision.
     revision: u64,
     /// Records that have been told, with their revisions.
@@ -50,7 +51,7 @@ impl<R: Record> Feed<R> {
         let mut news = Vec::new();
         loop {
             match self.changes.try_recv() {
-                Ok(change) => news.extend(self.note(change)),
+                Ok(change) => news.extend(self.note(Arc::unwrap_or_clone(change))),
                 // Some were lost.
                 Err(TryRecvError::Lagged(_)) => return self.take_all(),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,

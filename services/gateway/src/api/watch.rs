@@ -72,7 +72,7 @@ struct Watcher {
 impl Watcher {
     async fn run(
         &self,
-        mut changes: Receiver<Change<Job>>,
+        mut changes: Receiver<Arc<Change<Job>>>,
         mut progress: BoxStream<'static, Incoming>,
     ) {
         let mut shown = 0;
@@ -111,7 +111,7 @@ impl Watcher {
     }
 
     /// Waits for a change of the job. One that was missed may have been of it.
-    async fn changed(&self, changes: &mut Receiver<Change<Job>>) -> Option<()> {
+    async fn changed(&self, changes: &mut Receiver<Arc<Change<Job>>>) -> Option<()> {
         loop {
             match changes.recv().await {
                 Ok(change) if change.id != self.job_id => {}

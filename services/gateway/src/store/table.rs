@@ -27,7 +27,7 @@ struct Row<R> {
 }
 
 struct Feed<R> {
-    changes: Receiver<Change<R>>,
+    changes: Receiver<Arc<Change<R>>>,
     /// What the table reflects.
     revision: u64,
 }
@@ -87,7 +87,7 @@ impl<R: Record> Table<R> {
         loop {
             match feed.changes.try_recv() {
                 Ok(change) => {
-                    if let Err(Restarted) = self.apply(change) {
+                    if let Err(Restarted) = self.apply(&change) {
                         return self.load(feed);
                     }
                 }
@@ -99,7 +99,7 @@ impl<R: Record> Table<R> {
         Ok(())
     }
 
-    fn apply(&self, change: Change<R>) -> Result<(), Restarted> {
+    fn apply(&self, change: &Change<R>) -> Result<(), Restarted> {
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         let known = rows.get(&change.id).map(|row| row.revision);
         if known.is_some_and(|revision| change.before.is_none() && revision != change.revision) {
@@ -108,13 +108,13 @@ impl<R: Record> Table<R> {
         if known.is_some_and(|revision| revision >= change.revision) {
             return Ok(());
         }
-        match change.after {
+        match &change.after {
             Some(record) => {
                 let row = Row {
                     revision: change.revision,
-                    record: Arc::new(record),
+                    record: Arc::new(record.clone()),
                 };
-                rows.insert(change.id, row);
+                rows.insert(change.id.clone(), row);
             }
             None => {
                 rows.remove(&change.id);

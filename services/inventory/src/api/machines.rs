@@ -11,7 +11,7 @@ use kit::records::{Decision, Stored};
 
 use super::Api;
 use super::hosts::no_host;
-use crate::core::lock::{Held, check_holder};
+use crate::core::lock::{self, Held, check_holder};
 use crate::core::{machine, registration, report};
 
 impl Api {
@@ -22,14 +22,16 @@ impl Api {
         request: CreateVmRecord,
     ) -> Result<Vm, Status> {
         machine::check_new(&request)?;
-        self.refuse_ended(&request.job_id).await?;
+        self.refuse_late(&request.job_id).await?;
         self.refuse_other_name(&request)?;
         self.take_name(context, &request.name, &request.vm_id)
             .await?;
         let vm = machine::new(request, self.fleet.now_ms());
+        let job_id = vm.job_id.clone();
+        let in_time = || self.refuse_late(&job_id);
         self.fleet
             .vms
-            .update(context, &vm.id, |current| {
+            .update_while(context, &vm.id, in_time, |current| {
                 Ok(match current {
                     Some(current) => Decision::Keep(current.value.clone()),
                     None => Decision::Put(vm.clone(), vm.clone()),
@@ -38,18 +40,10 @@ impl Api {
             .await
     }
 
-    /// A job that has ended: its request was held up on its way, and nobody would take away what it makes.
-    async fn refuse_ended(&self, job_id: &str) -> Result<(), Status> {
+    /// A job that makes a machine does so in its first step. One that is past it would not take away what is made.
+    async fn refuse_late(&self, job_id: &str) -> Result<(), Status> {
         let job = self.fleet.latest_job(job_id).await?;
-        match job.filter(|job| !job.state().keeps_object()) {
-            Some(job) => {
-                let message = format!("Job {job_id} ({}) has ended.", job.kind);
-                Err(Status::precondition(message)
-                    .about(ObjectRef::new("job", job_id, &job.kind))
-                    .action("Nothing was changed. Look at the job."))
-            }
-            None => Ok(()),
-        }
+        job.as_ref().map_or(Ok(()), lock::check_may_take)
     }
 
     /// An id that is another machine's, and the name of a machine that was imported and holds no claim on it.
@@ -191,17 +185,22 @@ impl Api {
         request: ObjectId,
     ) -> Result<Empty, Status> {
         names::check_id("id", &request.id)?;
-        let known = self.fleet.vms.get(&request.id)?.map(|vm| vm.value);
-        // A view that is behind has nothing to delete, and would leave it.
-        let vm = match known {
-            Some(vm) => Some(vm),
-            None => self.fleet.latest::<Vm>(&request.id).await?.value,
-        };
-        if let Some(vm) = vm {
+        if let Some(vm) = self.found_or_barred(context, &request.id).await? {
             check_holder(&vm, &request.job_id)?;
             self.erase_machine(context, &vm).await?;
         }
         Ok(Empty {})
+    }
+
+    /// A machine's record; if there is none, none will come of those that are still on their way to the log.
+    async fn found_or_barred(&self, context: &Context, id: &str) -> Result<Option<Vm>, Status> {
+        let bar = |current: Option<&Stored<Vm>>| {
+            Ok(match current {
+                Some(vm) => Decision::Keep(Some(vm.value.clone())),
+                None => Decision::Bar(None),
+            })
+        };
+        self.fleet.vms.update(context, id, bar).await
     }
 
     /// The name first: after a crash in between the record still says what is left to do.

@@ -78,6 +78,7 @@ impl Applied {
         match decision {
             Decision::Keep(outcome) => Decision::Keep(Self::unchanged(outcome)),
             Decision::Delete(outcome) => Decision::Delete(Self::unchanged(outcome)),
+            Decision::Bar(outcome) => Decision::Bar(Self::unchanged(outcome)),
             Decision::Put(after, outcome) => {
                 let applied = Self {
                     outcome,

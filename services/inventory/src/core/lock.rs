@@ -2,7 +2,7 @@
 
 use contracts::inventory::{Host, HostGroup, TakeRequest, Vm};
 use contracts::jobs::step::State;
-use contracts::jobs::{Job, Step};
+use contracts::jobs::{Job, JobState, Step};
 use contracts::records::Record;
 use contracts::{ObjectRef, Status};
 use kit::records::{Decision, Stored};
@@ -100,12 +100,16 @@ pub fn take<R: Held>(
     Ok(Decision::Put(record, Claim::Taken))
 }
 
-/// Refuses a job that is past taking its object: the request was held up on its way, and nobody would give back what it
-/// takes. A job takes its object in its first step.
+/// Refuses a job that is past taking, or making, its object: the request was held up on its way, and nobody would give back
+/// what it takes. A job takes its object in its first step.
 pub fn check_may_take(job: &Job) -> Result<(), Status> {
+    let goes_forward = matches!(
+        job.state(),
+        JobState::Queued | JobState::Waiting | JobState::Running
+    );
     let is_begun = |step: &Step| !matches!(step.state(), State::Pending | State::Running);
     let is_past = job.steps.first().is_some_and(is_begun);
-    if job.state().keeps_object() && !is_past {
+    if goes_forward && !is_past {
         return Ok(());
     }
     let message = format!("Job {} ({}) is past taking its object.", job.id, job.kind);
@@ -114,16 +118,17 @@ pub fn check_may_take(job: &Job) -> Result<(), Status> {
         .action("Nothing was changed. Look at the job."))
 }
 
-/// Gives the object back. One that is gone, or that another job holds, is left alone.
+/// Gives the object back. One that is gone is left alone. One that the job does not hold is written too, unchanged: its take
+/// may be unknown here yet, or still on its way to the log, where it then comes too late.
 pub fn release<R: Held>(current: Option<&Stored<R>>, job_id: &str) -> Decision<R, ()> {
-    match current {
-        Some(current) if current.value.holder() == job_id => {
-            let mut record = current.value.clone();
-            record.set_holder("");
-            Decision::Put(record, ())
-        }
-        _ => Decision::Keep(()),
+    let Some(current) = current else {
+        return Decision::Keep(());
+    };
+    let mut record = current.value.clone();
+    if record.holder() == job_id {
+        record.set_holder("");
     }
+    Decision::Put(record, ())
 }
 
 pub fn found<'a, R: Held>(
@@ -152,7 +157,6 @@ pub fn check_holder<R: Held>(record: &R, job_id: &str) -> Result<(), Status> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use contracts::jobs::JobState;
 
     #[test]
     fn only_the_holder_may_change_what_is_taken() {
@@ -184,7 +188,7 @@ mod tests {
                 assert_eq!(vm.job_id, "j1");
                 claim
             }
-            Decision::Keep(claim) | Decision::Delete(claim) => claim,
+            Decision::Keep(claim) | Decision::Delete(claim) | Decision::Bar(claim) => claim,
         }
     }
 
@@ -210,11 +214,30 @@ mod tests {
         for (state, first) in [
             (JobState::Running, State::Done),
             (JobState::Undoing, State::Done),
+            (JobState::Undoing, State::Running),
+            (JobState::Stuck, State::Running),
             (JobState::Failed, State::Undone),
             (JobState::Cancelled, State::Pending),
         ] {
             assert!(check_may_take(&job(state, first)).is_err(), "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_release_is_written_whether_the_take_is_known_or_not() {
+        for (holder, after) in [("j1", ""), ("", ""), ("j2", "j2")] {
+            let current = Stored {
+                id: "v1".to_owned(),
+                revision: 5,
+                value: Vm {
+                    job_id: holder.to_owned(),
+                    ..Vm::default()
+                },
+            };
+            let written = release(Some(&current), "j1");
+            assert!(matches!(written, Decision::Put(vm, ()) if vm.job_id == after));
+        }
+        assert!(matches!(release::<Vm>(None, "j1"), Decision::Keep(())));
     }
 
     #[test]

@@ -6,7 +6,12 @@ use contracts::host::VmState;
 use contracts::inventory::{
     ApplyVmReportRequest, ObjectId, UpdateVmRecord, Vm, VmName, vm::Origin,
 };
+use contracts::jobs::JobState;
+use contracts::records::Record as _;
+use contracts::subjects;
 use futures::future::join_all;
+use kit::bus::{Append, AppendError, Expect, Message};
+use prost::Message as _;
 
 use crate::harness::{Fleet, code, context, new_vm, seen};
 
@@ -70,6 +75,37 @@ async fn making_and_deleting_twice_is_the_same_as_once() {
         .create_vm(&context, &new_vm("v2", "web-01"))
         .await
         .unwrap();
+}
+
+/// A record that is still on its way to the log when its job is undone would be left over for ever.
+#[tokio::test]
+async fn what_an_undone_job_still_had_on_its_way_is_not_written() {
+    let fleet = Fleet::start().await;
+    let context = context();
+    fleet.put_job("j1", JobState::Undoing, None).await;
+    let machine = new_vm("v1", "web-01");
+    let late = fleet.client.create_vm(&context, &machine).await;
+    assert_eq!(code(late), Some(Code::FailedPrecondition));
+    // What it looked at before is not what is there any more, although nothing ever was.
+    fleet
+        .client
+        .delete_vm(&context, &object("v1"))
+        .await
+        .unwrap();
+    let subject = subjects::record(Vm::BUCKET, "v1");
+    let entry = Append {
+        log: subjects::bucket_stream(Vm::BUCKET),
+        subject: subject.clone(),
+        message: Message::new(Vm::default().encode_to_vec()),
+        expect: Some(Expect {
+            filter: subject,
+            sequence: 0,
+        }),
+        lifetime: None,
+    };
+    let refused = fleet.bus.append(&entry).await;
+    assert!(matches!(refused, Err(AppendError::Conflict)), "{refused:?}");
+    assert!(fleet.records::<Vm>().await.is_empty());
 }
 
 #[tokio::test]

@@ -118,9 +118,9 @@ pub(super) async fn count_open(engine: Arc<Engine>) {
         };
         match change {
             Ok(change) => {
-                let open = change.after.filter(|job| job.state().keeps_object());
-                match open {
-                    Some(job) => jobs.insert(change.id, job.state()),
+                let state = change.after.as_ref().map(|job| job.state());
+                match state.filter(|state| state.keeps_object()) {
+                    Some(state) => jobs.insert(change.id.clone(), state),
                     None => jobs.remove(&change.id),
                 };
             }

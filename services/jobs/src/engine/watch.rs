@@ -22,7 +22,7 @@ pub(super) async fn follow_changes(engine: Arc<Engine>) {
             change = changes.recv() => change,
         };
         match change {
-            Ok(change) => note(&engine, change),
+            Ok(change) => note(&engine, &change),
             // What was missed is found by the sweep.
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
@@ -30,8 +30,8 @@ pub(super) async fn follow_changes(engine: Arc<Engine>) {
     }
 }
 
-fn note(engine: &Arc<Engine>, change: Change<Job>) {
-    let Some(job) = change.after else {
+fn note(engine: &Arc<Engine>, change: &Change<Job>) {
+    let Some(job) = &change.after else {
         return;
     };
     if job.cancel_requested {

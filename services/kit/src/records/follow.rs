@@ -7,14 +7,14 @@ use std::time::Duration;
 use contracts::records::Record;
 use contracts::subjects;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, watch};
 
+use super::apply::{Applier, ApplyError};
 use super::identity::{Reason, is_same, why_another};
-use super::own::OwnEntries;
 use super::store::Store;
-use super::view::{Applied, Binding, Replaced, ViewError};
-use super::{Change, event, has_events, relay, repair};
-use crate::bus::{BusError, Entries, LogEntry, LogInfo, LogKind, LogSpec, headers};
+use super::view::{Binding, ViewError};
+use super::{relay, repair};
+use crate::bus::{BusError, Entries, LogEntry, LogInfo, LogKind, LogSpec};
 use crate::telemetry;
 
 /// Entries applied in one transaction.
@@ -49,8 +49,7 @@ pub(super) struct Follower<R> {
     applied: watch::Sender<u64>,
     /// Whether the view has everything that the log had, once: not while it is rebuilt.
     whole: Arc<AtomicBool>,
-    changes: broadcast::Sender<Change<R>>,
-    own: OwnEntries,
+    applier: Arc<Applier<R>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,17 +63,19 @@ enum FollowError {
     /// Not an error: the log has to be looked at again.
     #[error("the log is another one than before")]
     Another,
-    #[error("the store was opened anew; following on from what it has")]
-    Moved,
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
 }
 
 /// Runs until the store stops. Tells `ready` when the view has caught up for the first time.
-pub(super) async fn run<R: Record>(mut follower: Follower<R>, ready: Arc<Notify>) {
+pub(super) async fn run<R: Record>(follower: Follower<R>, ready: Arc<Notify>) {
     let stop = follower.store.stop.clone();
     let work = async {
         let mut said = false;
         loop {
-            match follower.follow_once(&ready).await {
+            let ended = follower.follow_once(&ready).await;
+            follower.applier.leave();
+            match ended {
                 Ok(()) | Err(FollowError::Another) => said = false,
                 Err(error) => {
                     if !said {
@@ -104,22 +105,20 @@ impl<R: Record> Follower<R> {
         role: Role,
         applied: watch::Sender<u64>,
         whole: Arc<AtomicBool>,
-        changes: broadcast::Sender<Change<R>>,
-        own: OwnEntries,
+        applier: Arc<Applier<R>>,
     ) -> Self {
         Self {
             store,
             role,
             applied,
             whole,
-            changes,
-            own,
+            applier,
         }
     }
 
-    async fn follow_once(&mut self, ready: &Notify) -> Result<(), FollowError> {
+    async fn follow_once(&self, ready: &Notify) -> Result<(), FollowError> {
         let (mut binding, info) = self.bind().await?;
-        self.own.start_anew(info.now_ms);
+        self.applier.start_anew(info.now_ms);
         let mut entries = self
             .store
             .bus
@@ -130,25 +129,16 @@ impl<R: Record> Follower<R> {
             )
             .await?;
         self.catch_up(&mut entries, &mut binding, &info).await?;
+        self.applier.follow(binding);
         self.whole.store(true, Ordering::SeqCst);
         ready.notify_one();
         loop {
             tokio::select! {
-                batch = next_batch(&mut entries) => self.apply_new(&mut binding, batch?)?,
-                () = self.own.come() => self.apply_new(&mut binding, Vec::new())?,
-                () = tokio::time::sleep(IDENTITY_CHECK_INTERVAL) => {
-                    self.check_identity(&mut binding).await?;
-                }
+                batch = next_batch(&mut entries) => self.applier.go_on(batch?)?,
+                () = self.applier.something_to_look_at() => self.applier.go_on(Vec::new())?,
+                () = tokio::time::sleep(IDENTITY_CHECK_INTERVAL) => self.check_identity().await?,
             }
         }
-    }
-
-    fn note_lag(&self, taken_ms: i64) {
-        let role = match self.role {
-            Role::Owner => "owner",
-            Role::Mirror => "mirror",
-        };
-        telemetry::note_lag(R::BUCKET, role, taken_ms);
     }
 
     /// Makes sure of the log and that the view is one of it.
@@ -228,14 +218,16 @@ impl<R: Record> Follower<R> {
         Ok(binding)
     }
 
-    async fn check_identity(&self, binding: &mut Binding) -> Result<(), FollowError> {
+    async fn check_identity(&self) -> Result<(), FollowError> {
+        // Before the log is asked: what is written meanwhile is not in its answer.
+        let binding = self.applier.binding().ok_or(FollowError::Another)?;
         let info = self
             .store
             .bus
             .info(&subjects::bucket_stream(R::BUCKET))
             .await;
         match info {
-            Ok(info) if is_same(binding, &info) => self.note_sync(binding, &info),
+            Ok(info) if is_same(&binding, &info) => self.note_sync(&binding, &info),
             Ok(_) | Err(BusError::NoLog(_)) => Err(FollowError::Another),
             // Not an answer: the bus is away again, which the reader of entries will see.
             Err(_) => Ok(()),
@@ -243,13 +235,12 @@ impl<R: Record> Follower<R> {
     }
 
     /// A view that follows its log does not grow old, although nothing is written for days.
-    fn note_sync(&self, binding: &mut Binding, info: &LogInfo) -> Result<(), FollowError> {
+    fn note_sync(&self, binding: &Binding, info: &LogInfo) -> Result<(), FollowError> {
         let is_due = info.now_ms - binding.synced_ms > SYNC_NOTE_INTERVAL_MS;
         if binding.applied < info.last_sequence || !is_due {
             return Ok(());
         }
-        binding.synced_ms = info.now_ms;
-        self.apply(binding, Vec::new())
+        Ok(self.applier.note_sync(info.now_ms)?)
     }
 
     /// Applies what the log had when it was looked at.
@@ -262,10 +253,10 @@ impl<R: Record> Follower<R> {
         let behind = self.newest(info).await?;
         while binding.applied < behind {
             let batch = next_batch(entries).await?;
-            self.apply(binding, batch)?;
+            self.applier.apply(binding, batch)?;
         }
         binding.synced_ms = info.now_ms;
-        self.apply(binding, Vec::new())
+        Ok(self.applier.apply(binding, Vec::new())?)
     }
 
     /// The newest entry that there is to read: the log's last number may be of one that has expired.
@@ -283,69 +274,6 @@ impl<R: Record> Follower<R> {
             .await?;
         Ok(last.map_or(0, |entry| entry.sequence))
     }
-
-    /// Applies what the view does not have yet, and then what this process itself has written after that.
-    fn apply_new(
-        &mut self,
-        binding: &mut Binding,
-        mut batch: Vec<LogEntry>,
-    ) -> Result<(), FollowError> {
-        if let Some(last) = batch.last() {
-            self.own.hear(last.time_ms);
-        }
-        batch.retain(|entry| entry.sequence > binding.applied);
-        let reached = batch.last().map_or(binding.applied, |last| last.sequence);
-        batch.extend(self.own.after(reached));
-        let Some(taken_ms) = batch.last().map(|entry| entry.time_ms) else {
-            return Ok(());
-        };
-        self.apply(binding, batch)?;
-        self.note_lag(taken_ms);
-        Ok(())
-    }
-
-    fn apply(&self, binding: &mut Binding, batch: Vec<LogEntry>) -> Result<(), FollowError> {
-        let from = binding.applied;
-        let mut times = Vec::new();
-        let mut changes = Vec::new();
-        for entry in batch {
-            if entry.sequence <= binding.applied {
-                continue;
-            }
-            binding.applied = entry.sequence;
-            binding.synced_ms = entry.time_ms;
-            if entry.message.get(headers::REPAIRED).is_some() {
-                binding.put_back = entry.sequence;
-            }
-            if let Some(change) = to_change::<R>(&entry) {
-                changes.push(change);
-                times.push(entry);
-            }
-        }
-        let by_revision = |revision: u64| times.iter().find(|e| e.sequence == revision);
-        let events = self.role == Role::Owner && has_events::<R>();
-        let event = |change: &Applied<R>, replaced: &Replaced<R>| {
-            let entry = by_revision(change.revision).filter(|_| events)?;
-            event::outgoing(binding, change, replaced, entry)
-        };
-        let applied = self.store.view.apply(from, binding, &changes, event)?;
-        let befores = applied.ok_or(FollowError::Moved)?;
-        for (change, before) in changes.into_iter().zip(befores) {
-            if change.is_unreadable {
-                continue;
-            }
-            // Nobody listening is no error.
-            let _ = self.changes.send(Change {
-                id: change.id,
-                revision: change.revision,
-                before,
-                after: change.value,
-            });
-        }
-        self.applied.send_replace(binding.applied);
-        self.store.note_change();
-        Ok(())
-    }
 }
 
 /// Waits for one entry and takes what else is there already.
@@ -359,27 +287,4 @@ async fn next_batch(entries: &mut Entries) -> Result<Vec<LogEntry>, FollowError>
         }
     }
     Ok(batch)
-}
-
-fn to_change<R: Record>(entry: &LogEntry) -> Option<Applied<R>> {
-    let mut change = Applied {
-        id: subjects::record_id(R::BUCKET, &entry.subject)?.to_owned(),
-        revision: entry.sequence,
-        value: None,
-        bytes: Vec::new(),
-        is_unreadable: false,
-    };
-    if entry.message.get(headers::OPERATION).is_some() {
-        return Some(change);
-    }
-    change.bytes = entry.message.payload.to_vec();
-    match R::decode(change.bytes.as_slice()) {
-        Ok(value) => change.value = Some(value),
-        Err(error) => {
-            change.is_unreadable = true;
-            tracing::error!(bucket = R::BUCKET, id = change.id, revision = change.revision, %error,
-                "a record cannot be read and is passed over; the object shows its state before until it is written again");
-        }
-    }
-    Some(change)
 }

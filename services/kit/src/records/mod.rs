@@ -3,9 +3,10 @@
 //! A record kind lives in one bucket and has one owning service. Each instance keeps a view in its own redb file, fed only
 //! by the bucket, holding the applied revision in the same transaction ([`view`], [`follow`]). A write is a
 //! compare-and-set on the record's revision, answered when the own view has applied it ([`Records::update`]), which it
-//! does at the acknowledgement where nothing came in between ([`own`]). What happened is published from the view's
+//! does at the acknowledgement where nothing came in between ([`apply`]). What happened is published from the view's
 //! changes, once for each revision ([`relay`]). A bucket that was lost is made anew and filled from the views ([`repair`]).
 
+mod apply;
 mod event;
 mod file;
 mod follow;
@@ -42,6 +43,9 @@ pub enum Decision<R, T> {
     Put(R, T),
     /// Delete the record.
     Delete(T),
+    /// Delete the record; if there is none, write the deletion nevertheless. A write of somebody else that is still on its way
+    /// to the log then comes too late, whatever it saw.
+    Bar(T),
     /// Leave it as it is.
     Keep(T),
 }

@@ -20,14 +20,13 @@ use crate::bus::{Append, LogEntry};
 /// Own entries that may wait to be applied. One that finds no room comes from the log.
 const WAITING_MAX: usize = 1_024;
 
-/// Tells the follower of a view what was written.
-#[derive(Clone)]
+/// Tells whoever brings the view forward what was written.
 pub(super) struct OwnWrites {
     entries: mpsc::Sender<OwnEntry>,
     epoch: Arc<AtomicU64>,
 }
 
-/// The follower's end.
+/// The end of whoever brings the view forward.
 pub(super) struct OwnEntries {
     entries: mpsc::Receiver<OwnEntry>,
     /// Counts the times that the view began to follow a log.
@@ -83,7 +82,7 @@ impl OwnWrites {
                 time_ms: 0,
             },
         };
-        // No room, or nobody who follows: the log brings it.
+        // No room: the log brings it.
         let _ = self.entries.try_send(own);
     }
 }
@@ -105,14 +104,6 @@ impl OwnEntries {
     fn server_now_ms(&self) -> i64 {
         let since = i64::try_from(self.heard.elapsed().as_millis()).unwrap_or(0);
         self.server_ms.saturating_add(since)
-    }
-
-    /// Comes back when there are own entries to look at; never, when nobody here writes.
-    pub(super) async fn come(&mut self) {
-        match self.entries.recv().await {
-            Some(own) => self.take(own),
-            None => std::future::pending().await,
-        }
     }
 
     fn take(&mut self, own: OwnEntry) {

@@ -15,15 +15,16 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::apply::Applier;
 use super::follow::{self, Follower, Role};
-use super::own::{self, OwnEntries, OwnWrites};
 use super::view::View;
 use super::{Change, Stored, ViewError, has_events, relay};
 use crate::bus::Bus;
 use crate::rpc::Gate;
 use crate::world::World;
 
-/// Changes that a slow listener in this process may fall behind before it is told that it missed some.
+/// Changes that a slow listener in this process may fall behind before it is told that it missed some. Room for all of them
+/// is there from the beginning, for each kind that is followed: hence they are sent as pointers.
 const CHANGES_KEPT: usize = 4_096;
 
 /// How often what was applied is written to the disk, while there is something.
@@ -62,8 +63,7 @@ impl Store {
 
     /// Follows a kind that this service owns; ready when the view has caught up with the log.
     pub async fn own<R: Record>(self: &Arc<Self>) -> Result<Records<R>, ViewError> {
-        let (own, entries) = own::channel();
-        let mirror = self.follow::<R>(Role::Owner, entries).await?;
+        let (mirror, applier) = self.follow::<R>(Role::Owner).await?;
         // Of a kind without events everything is published.
         let (published, events) = relay::progress(if has_events::<R>() { 0 } else { u64::MAX });
         if has_events::<R>() {
@@ -73,22 +73,20 @@ impl Store {
         Ok(Records {
             mirror,
             writes: Arc::default(),
-            own,
+            applier,
             events,
         })
     }
 
     /// Follows a kind of another service; ready when the view has caught up with the log.
     pub async fn mirror<R: Record>(self: &Arc<Self>) -> Result<Mirror<R>, ViewError> {
-        let (_, entries) = own::channel();
-        self.follow::<R>(Role::Mirror, entries).await
+        Ok(self.follow::<R>(Role::Mirror).await?.0)
     }
 
     async fn follow<R: Record>(
         self: &Arc<Self>,
         role: Role,
-        own: OwnEntries,
-    ) -> Result<Mirror<R>, ViewError> {
+    ) -> Result<(Mirror<R>, Arc<Applier<R>>), ViewError> {
         let (applied, seen) = watch::channel(0);
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         self.applied
@@ -96,13 +94,18 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(R::BUCKET, seen.clone());
         let whole = Arc::new(AtomicBool::new(false));
+        let applier = Arc::new(Applier::new(
+            Arc::clone(self),
+            role,
+            applied.clone(),
+            changes.clone(),
+        ));
         let follower = Follower::<R>::new(
             Arc::clone(self),
             role,
             applied,
             Arc::clone(&whole),
-            changes.clone(),
-            own,
+            Arc::clone(&applier),
         );
         let ready = Arc::new(Notify::new());
         tokio::spawn(follow::run(follower, Arc::clone(&ready)));
@@ -110,7 +113,7 @@ impl Store {
             () = ready.notified() => {}
             () = self.stop.cancelled() => {}
         }
-        Ok(Mirror {
+        let mirror = Mirror {
             reader: Reader {
                 store: Arc::clone(self),
                 applied: seen,
@@ -118,7 +121,8 @@ impl Store {
                 record: PhantomData,
             },
             changes,
-        })
+        };
+        Ok((mirror, applier))
     }
 
     /// Writes everything that was applied to the disk. It happens by itself now and then, and nothing is lost without
@@ -224,7 +228,7 @@ impl<R> Clone for Reader<R> {
 /// A kind that another service owns: read only.
 pub struct Mirror<R> {
     pub(super) reader: Reader<R>,
-    changes: broadcast::Sender<Change<R>>,
+    changes: broadcast::Sender<Arc<Change<R>>>,
 }
 
 impl<R> Clone for Mirror<R> {
@@ -292,7 +296,7 @@ impl<R: Record> Mirror<R> {
     }
 
     /// Changes from now on, as this instance's view applies them. A listener that lags is told so.
-    pub fn changes(&self) -> broadcast::Receiver<Change<R>> {
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Change<R>>> {
         self.changes.subscribe()
     }
 }
@@ -302,7 +306,7 @@ pub struct Records<R> {
     pub(super) mirror: Mirror<R>,
     /// Counts writes, for ids of messages.
     pub(super) writes: Arc<std::sync::atomic::AtomicU64>,
-    pub(super) own: OwnWrites,
+    pub(super) applier: Arc<Applier<R>>,
     pub(super) events: relay::Awaited,
 }
 
@@ -311,7 +315,7 @@ impl<R> Clone for Records<R> {
         Self {
             mirror: self.mirror.clone(),
             writes: Arc::clone(&self.writes),
-            own: self.own.clone(),
+            applier: Arc::clone(&self.applier),
             events: self.events.clone(),
         }
     }

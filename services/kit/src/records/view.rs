@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use contracts::records::Record;
 use prost::Message as _;
-use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Durability, Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 
 use super::file::File;
 
@@ -15,7 +15,7 @@ const RECORDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("reco
 /// (bucket, id) -> revision of the deletion: a new record of that id must expect it.
 const TOMBSTONES: TableDefinition<(&str, &str), u64> = TableDefinition::new("tombstones");
 /// (bucket, index, key, id).
-const INDEX: TableDefinition<(&str, &str, &str, &str), ()> = TableDefinition::new("index");
+const INDEX: TableDefinition<IndexKey, ()> = TableDefinition::new("index");
 /// (bucket, revision) -> [`Outgoing`], encoded.
 const OUTBOX: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("outbox");
 
@@ -163,21 +163,23 @@ impl View {
             if get_binding(txn, R::BUCKET)?.is_none_or(|known| known.applied != from) {
                 return Ok(None);
             }
+            let mut tables = Tables::of(txn);
             let mut befores = Vec::with_capacity(changes.len());
             for change in changes {
                 if change.is_unreadable {
-                    pass_over(txn, change)?;
+                    tables.pass_over(change)?;
                     befores.push(None);
                     continue;
                 }
-                let replaced = replace::<R>(txn, change)?;
+                let replaced = tables.replace(change)?;
                 if let Some(outgoing) = event(change, &replaced) {
                     let bytes = outgoing.encode_to_vec();
-                    txn.open_table(OUTBOX)?
+                    opened(&mut tables.outbox, txn, OUTBOX)?
                         .insert((R::BUCKET, change.revision), bytes.as_slice())?;
                 }
                 befores.push(replaced.before.map(|before| before.value));
             }
+            drop(tables);
             put_binding(txn, R::BUCKET, binding)?;
             Ok(Some(befores))
         })
@@ -314,56 +316,104 @@ fn get_binding(txn: &WriteTransaction, bucket: &str) -> Result<Option<Binding>, 
     Ok(row.and_then(|row| Binding::decode(row.value()).ok()))
 }
 
-/// Puts or removes one record with its index entries; answers with what it was.
-fn replace<R: Record>(
-    txn: &WriteTransaction,
-    change: &Applied<R>,
-) -> Result<Replaced<R>, redb::Error> {
-    let key = (R::BUCKET, change.id.as_str());
-    let mut records = txn.open_table(RECORDS)?;
-    let mut tombstones = txn.open_table(TOMBSTONES)?;
-    let row = records.get(key)?.and_then(|row| to_row(row.value()));
-    let revision = match (&row, tombstones.get(key)?) {
-        (Some(row), _) => row.revision,
-        (None, Some(deletion)) => deletion.value(),
-        (None, None) => 0,
-    };
-    let before = row.and_then(|row| {
-        let value = R::decode(row.bytes.as_slice()).ok()?;
-        let bytes = row.bytes;
-        Some(Before { value, bytes })
-    });
-    if change.value.is_some() {
-        records.insert(key, from_row(change.revision, &change.bytes).as_slice())?;
-        tombstones.remove(key)?;
-    } else {
-        records.remove(key)?;
-        tombstones.insert(key, change.revision)?;
-    }
-    let mut index = txn.open_table(INDEX)?;
-    for (name, value) in before.iter().flat_map(|before| before.value.indexes()) {
-        index.remove((R::BUCKET, name, value.as_str(), change.id.as_str()))?;
-    }
-    for (name, value) in change.value.iter().flat_map(Record::indexes) {
-        index.insert((R::BUCKET, name, value.as_str(), change.id.as_str()), ())?;
-    }
-    Ok(Replaced { before, revision })
+/// Tables of one transaction, each opened when it is needed first: a change of a record that was there before, and keeps its
+/// indexes, needs one.
+struct Tables<'t> {
+    txn: &'t WriteTransaction,
+    records: Option<Table<'t, (&'static str, &'static str), &'static [u8]>>,
+    tombstones: Option<Table<'t, (&'static str, &'static str), u64>>,
+    index: Option<Table<'t, IndexKey, ()>>,
+    outbox: Option<Table<'t, (&'static str, u64), &'static [u8]>>,
 }
 
-/// Moves what is there, or that nothing is, to the revision of a change that cannot be read.
-fn pass_over<R: Record>(txn: &WriteTransaction, change: &Applied<R>) -> Result<(), redb::Error> {
-    let key = (R::BUCKET, change.id.as_str());
-    let mut records = txn.open_table(RECORDS)?;
-    let row = records.get(key)?.and_then(|row| to_row(row.value()));
-    match row {
-        Some(row) => {
-            records.insert(key, from_row(change.revision, &row.bytes).as_slice())?;
-        }
-        None => {
-            txn.open_table(TOMBSTONES)?.insert(key, change.revision)?;
+/// Bucket, index, key, id.
+type IndexKey = (&'static str, &'static str, &'static str, &'static str);
+
+fn opened<'a, 't, K: Key + 'static, V: Value + 'static>(
+    table: &'a mut Option<Table<'t, K, V>>,
+    txn: &'t WriteTransaction,
+    definition: TableDefinition<K, V>,
+) -> Result<&'a mut Table<'t, K, V>, redb::Error> {
+    match table {
+        Some(table) => Ok(table),
+        None => Ok(table.insert(txn.open_table(definition)?)),
+    }
+}
+
+impl<'t> Tables<'t> {
+    fn of(txn: &'t WriteTransaction) -> Self {
+        Self {
+            txn,
+            records: None,
+            tombstones: None,
+            index: None,
+            outbox: None,
         }
     }
-    Ok(())
+
+    /// Puts or removes one record with its index entries; answers with what it was.
+    fn replace<R: Record>(&mut self, change: &Applied<R>) -> Result<Replaced<R>, redb::Error> {
+        let key = (R::BUCKET, change.id.as_str());
+        let records = opened(&mut self.records, self.txn, RECORDS)?;
+        let row = match &change.value {
+            Some(_) => records.insert(key, from_row(change.revision, &change.bytes).as_slice())?,
+            None => records.remove(key)?,
+        };
+        let row = row.and_then(|row| to_row(row.value()));
+        // What has a record has no deletion.
+        let mut revision = row.as_ref().map_or(0, |row| row.revision);
+        if row.is_none() || change.value.is_none() {
+            let tombstones = opened(&mut self.tombstones, self.txn, TOMBSTONES)?;
+            let deletion = match &change.value {
+                Some(_) => tombstones.remove(key)?,
+                None => tombstones.insert(key, change.revision)?,
+            };
+            revision = revision.max(deletion.map_or(0, |deletion| deletion.value()));
+        }
+        let before = row.and_then(|row| {
+            let value = R::decode(row.bytes.as_slice()).ok()?;
+            let bytes = row.bytes;
+            Some(Before { value, bytes })
+        });
+        self.index(change, before.as_ref())?;
+        Ok(Replaced { before, revision })
+    }
+
+    fn index<R: Record>(
+        &mut self,
+        change: &Applied<R>,
+        before: Option<&Before<R>>,
+    ) -> Result<(), redb::Error> {
+        let old = before.map_or_else(Vec::new, |before| before.value.indexes());
+        let new = change.value.as_ref().map_or_else(Vec::new, Record::indexes);
+        if old == new {
+            return Ok(());
+        }
+        let index = opened(&mut self.index, self.txn, INDEX)?;
+        for (name, value) in &old {
+            index.remove((R::BUCKET, *name, value.as_str(), change.id.as_str()))?;
+        }
+        for (name, value) in &new {
+            index.insert((R::BUCKET, *name, value.as_str(), change.id.as_str()), ())?;
+        }
+        Ok(())
+    }
+
+    /// Moves what is there, or that nothing is, to the revision of a change that cannot be read.
+    fn pass_over<R: Record>(&mut self, change: &Applied<R>) -> Result<(), redb::Error> {
+        let key = (R::BUCKET, change.id.as_str());
+        let records = opened(&mut self.records, self.txn, RECORDS)?;
+        let row = records.get(key)?.and_then(|row| to_row(row.value()));
+        match row {
+            Some(row) => {
+                records.insert(key, from_row(change.revision, &row.bytes).as_slice())?;
+            }
+            None => {
+                opened(&mut self.tombstones, self.txn, TOMBSTONES)?.insert(key, change.revision)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn from_row(revision: u64, bytes: &[u8]) -> Vec<u8> {

@@ -27,6 +27,20 @@ impl<R: Record> Records<R> {
         &self,
         context: &Context,
         id: &str,
+        decide: impl FnMut(Option<&Stored<R>>) -> Result<Decision<R, T>, Status> + Send,
+    ) -> Result<T, Status> {
+        let nothing_else = || std::future::ready(Ok(()));
+        self.update_while(context, id, nothing_else, decide).await
+    }
+
+    /// As `update`, for a change that may be made only while something else holds. `check` is asked after the record was
+    /// looked at and before it is written, each time that it is decided anew: whoever ends what `check` looks at, and then
+    /// writes the record (or bars it), can be sure that no such change comes after.
+    pub async fn update_while<T, C: Future<Output = Result<(), Status>> + Send>(
+        &self,
+        context: &Context,
+        id: &str,
+        check: impl Fn() -> C + Send,
         mut decide: impl FnMut(Option<&Stored<R>>) -> Result<Decision<R, T>, Status> + Send,
     ) -> Result<T, Status> {
         // The log may have forgotten a deletion that the view still knows.
@@ -34,6 +48,12 @@ impl<R: Record> Records<R> {
         let mut is_absence_sure = false;
         for _ in 0..CONFLICTS_MAX {
             let current = self.get(id)?;
+            let expected = match &current {
+                Some(current) => current.revision,
+                None if nothing_there => 0,
+                None => self.tombstone(id)?,
+            };
+            check().await?;
             let decision = decide(current.as_ref());
             // That there is nothing is said only if the log says so too: the view may be behind a caller that does not know
             // which revision it has to see. A put needs no look, since the log takes it only in the right place.
@@ -48,21 +68,16 @@ impl<R: Record> Records<R> {
                     return Ok(result);
                 }
                 Decision::Delete(result) if current.is_none() => return Ok(result),
-                Decision::Delete(result) => (None, result),
+                Decision::Delete(result) | Decision::Bar(result) => (None, result),
                 Decision::Put(value, result) => (Some(value), result),
-            };
-            let expected = match &current {
-                Some(current) => current.revision,
-                None if nothing_there => 0,
-                None => self.tombstone(id)?,
             };
             self.wait_for_event(id, expected).await?;
             let encoded = value.map(|value| self.encode(id, current.as_ref(), &value));
             let entry = self.entry(context, id, encoded.transpose()?, expected);
-            let sent = self.own.before();
+            let sent = self.applier.before();
             match self.append(&entry).await {
                 Ok(revision) => {
-                    self.own.taken(sent, revision, entry);
+                    self.applier.taken(sent, revision, entry);
                     context.saw(R::BUCKET, revision);
                     if !self.wait_for(revision, VIEW_PATIENCE).await {
                         tracing::warn!(

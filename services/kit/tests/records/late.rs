@@ -1,5 +1,7 @@
 //! An instance whose view is behind the log, asked by callers who do not know which revision they have to see.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use contracts::{Code, ObjectRef};
 use tokio::sync::watch;
@@ -20,6 +22,23 @@ impl Alter for Late {
             }
             "after last KV_vm" => _ = self.0.send_replace(false),
             _ => {}
+        }
+    }
+}
+
+/// Says when an append to the bucket is on its way, and lets it get there when it is told to.
+struct Slow {
+    on_its_way: watch::Sender<bool>,
+    may_arrive: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl Alter for Slow {
+    async fn at(&self, point: String) {
+        if point == "before append KV_vm" {
+            self.on_its_way.send_replace(true);
+            let mut may_arrive = self.may_arrive.subscribe();
+            may_arrive.wait_for(|may| *may).await.unwrap();
         }
     }
 }
@@ -62,4 +81,50 @@ async fn what_the_log_has_is_never_said_to_be_missing() {
 
     let missing = touch(&b, "never-was").await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_write_that_was_on_its_way_when_its_record_was_barred_comes_too_late() {
+    let nats = NatsServer::start().await.unwrap();
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let slow = Arc::new(Slow {
+        on_its_way: watch::Sender::new(false),
+        may_arrive: watch::Sender::new(false),
+    });
+    let bus = NatsBus::connect("test", &nats.bus_config()).await.unwrap();
+    let bus = Arc::new(Altered {
+        bus: Arc::new(bus),
+        by: Arc::clone(&slow),
+    });
+    let a = Instance::start_on(bus, a.path(), &World::real()).await;
+    let b = Instance::start(&nats, b.path()).await;
+    let may_write = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&may_write);
+    let writing = tokio::spawn(async move {
+        let context = Context::new("tester");
+        let check = || {
+            let refusal = Status::precondition("It is over.");
+            let may = seen.load(Ordering::SeqCst);
+            std::future::ready(if may { Ok(()) } else { Err(refusal) })
+        };
+        let put = |_: Option<&Stored<Vm>>| Ok(Decision::Put(Vm::default(), ()));
+        a.vms.update_while(&context, "x", check, put).await
+    });
+    let mut on_its_way = slow.on_its_way.subscribe();
+    on_its_way.wait_for(|on_its_way| *on_its_way).await.unwrap();
+
+    may_write.store(false, Ordering::SeqCst);
+    let bar = |_: Option<&Stored<Vm>>| Ok(Decision::Bar(()));
+    b.vms
+        .update(&Context::new("tester"), "x", bar)
+        .await
+        .unwrap();
+    slow.may_arrive.send_replace(true);
+    let refused = writing.await.unwrap().unwrap_err();
+    assert_eq!(refused.message, "It is over.");
+    assert_eq!(b.state("x"), None);
+    // Whoever comes afterwards is not held up by it.
+    b.put("x", VmState::Stopped).await.unwrap();
+    let told = events(&*b.bus, 1).await;
+    assert_eq!(told[0].verb, "created");
 }

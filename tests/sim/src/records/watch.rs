@@ -20,7 +20,7 @@ pub(super) async fn changes(
     world: World,
     server: Arc<Server>,
     name: String,
-    mut changes: Receiver<Change<Vm>>,
+    mut changes: Receiver<Arc<Change<Vm>>>,
 ) {
     let mut seen = Seen::default();
     let reasons = || server.epochs(&subjects::bucket_stream(Vm::BUCKET)) + server.skips();
@@ -42,7 +42,7 @@ pub(super) async fn changes(
             seen = Seen::default();
         }
         seen.newest = change.revision;
-        seen.known.insert(change.id, change.after);
+        seen.known.insert(change.id.clone(), change.after.clone());
     }
 }
 

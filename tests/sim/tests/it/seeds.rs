@@ -7,6 +7,9 @@ use std::sync::Mutex;
 /// Fresh seeds of records at each run. One takes about a third of a second.
 const FRESH: u64 = 60;
 
+/// Fresh seeds of fleets at each run. One takes a second or two.
+const FRESH_FLEETS: u64 = 12;
+
 /// Seeds that failed once, each with what it found.
 const FAILED_ONCE: &str = include_str!("../../seeds.txt");
 const FLEETS_FAILED_ONCE: &str = include_str!("../../fleet_seeds.txt");
@@ -62,6 +65,13 @@ fn all_hold(options: &[&str], seeds: &[u64]) {
     );
 }
 
+fn fresh_hold(options: &[&str], count: u64) {
+    // The one place where the system's randomness is wanted.
+    let first = RandomState::new().hash_one(0) >> 16;
+    println!("seeds {first} to {}", first + count - 1);
+    all_hold(options, &(first..first + count).collect::<Vec<_>>());
+}
+
 /// The numbers at the beginnings of lines.
 fn those_of(file: &str) -> Vec<u64> {
     file.lines()
@@ -71,15 +81,17 @@ fn those_of(file: &str) -> Vec<u64> {
 
 #[test]
 fn records_hold_under_fresh_seeds() {
-    // The one place where the system's randomness is wanted.
-    let first = RandomState::new().hash_one(0) >> 16;
-    println!("seeds {first} to {}", first + FRESH - 1);
-    all_hold(RECORDS, &(first..first + FRESH).collect::<Vec<_>>());
+    fresh_hold(RECORDS, FRESH);
 }
 
 #[test]
 fn records_hold_under_every_seed_that_failed_once() {
     all_hold(RECORDS, &those_of(FAILED_ONCE));
+}
+
+#[test]
+fn fleets_hold_under_fresh_seeds() {
+    fresh_hold(FLEET, FRESH_FLEETS);
 }
 
 #[test]

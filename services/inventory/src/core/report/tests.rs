@@ -47,7 +47,7 @@ fn vm(state: VmState, host_id: &str, job_id: &str) -> Vm {
 fn written(decision: Decision<Vm, Outcome>) -> Option<Vm> {
     match decision {
         Decision::Put(vm, _) => Some(vm),
-        Decision::Keep(_) | Decision::Delete(_) => None,
+        Decision::Keep(_) | Decision::Delete(_) | Decision::Bar(_) => None,
     }
 }
 
