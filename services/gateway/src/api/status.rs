@@ -34,7 +34,7 @@ fn counts<'a>(words: impl Iterator<Item = &'a str>) -> Counts {
 pub(super) async fn status(asked: Asked) -> Outcome<Response> {
     let views = &asked.views;
     let revision = views.revisions();
-    let host_groups = views.groups.snapshot()?.len();
+    let host_groups = views.groups.snapshot()?.count();
     let (hosts, agents) = {
         let hosts = views.hosts.snapshot()?;
         let states = hosts.records().map(|host| match host.approval() {

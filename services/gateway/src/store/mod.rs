@@ -1,7 +1,6 @@
 //! The gateway's views of what other services own: host groups, hosts, virtual machines, jobs.
 
 mod refreshed;
-mod table;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use contracts::records::{Record, indexes};
 use contracts::{Code, ObjectRef, Status, subjects};
 use kit::bus::Bus;
 use kit::config::Section;
+use kit::records::table::{self, Snapshot, Table};
 use kit::records::{Mirror, Store, Stored};
 use kit::rpc::Gate;
 use kit::service::Parts;
@@ -22,8 +22,6 @@ use crate::core::fields::Listed;
 use crate::core::names::Names;
 use crate::error::{Failure, Outcome};
 pub(crate) use refreshed::LastRefreshes;
-pub(crate) use table::Snapshot;
-use table::Table;
 
 /// How long a client waits until the views have seen what it has.
 const REVISION_PATIENCE: Duration = Duration::from_secs(10);

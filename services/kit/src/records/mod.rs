@@ -5,6 +5,7 @@
 //! compare-and-set on the record's revision, answered when the own view has applied it ([`Records::update`]), which it
 //! does at the acknowledgement where nothing came in between ([`apply`]). What happened is published from the view's
 //! changes, once for each revision ([`relay`]). A bucket that was lost is made anew and filled from the views ([`repair`]).
+//! Who looks at all records again and again keeps them decoded ([`table`]).
 
 mod apply;
 mod event;
@@ -15,6 +16,7 @@ mod own;
 mod relay;
 mod repair;
 mod store;
+pub mod table;
 mod unknown;
 mod view;
 mod write;

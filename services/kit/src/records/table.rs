@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use contracts::Status;
 use contracts::records::Record;
-use kit::records::{Change, Mirror};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
+use super::{Change, Mirror};
+
 type Rows<R> = BTreeMap<String, Row<R>>;
 
-pub(crate) struct Table<R> {
+/// The records of one kind, in memory.
+pub struct Table<R> {
     mirror: Mirror<R>,
     feed: Mutex<Feed<R>>,
     rows: RwLock<Rows<R>>,
@@ -37,23 +39,27 @@ struct Restarted;
 
 /// The records of a table at one moment. Nothing can be applied while one is held: hold it for a moment, and take no
 /// second one of the same table meanwhile.
-pub(crate) struct Snapshot<'a, R> {
+pub struct Snapshot<'a, R> {
     rows: RwLockReadGuard<'a, Rows<R>>,
-    pub(crate) revision: u64,
+    /// Which revision it reflects.
+    pub revision: u64,
 }
 
 impl<R: Record> Snapshot<'_, R> {
-    pub(crate) fn records(&self) -> impl Iterator<Item = &Arc<R>> {
+    /// In the order of their ids.
+    pub fn records(&self) -> impl Iterator<Item = &Arc<R>> {
         self.rows.values().map(|row| &row.record)
     }
 
-    pub(crate) fn len(&self) -> u64 {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
         self.rows.len() as u64
     }
 }
 
 impl<R: Record> Table<R> {
-    pub(crate) fn new(mirror: Mirror<R>) -> Result<Self, Box<Status>> {
+    /// Of a view; [`follow`] keeps it near the view.
+    pub fn new(mirror: Mirror<R>) -> Result<Self, Box<Status>> {
         let table = Self {
             feed: Mutex::new(Feed {
                 changes: mirror.changes(),
@@ -67,7 +73,7 @@ impl<R: Record> Table<R> {
     }
 
     /// Everything that the view has now.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot<'_, R>, Box<Status>> {
+    pub fn snapshot(&self) -> Result<Snapshot<'_, R>, Box<Status>> {
         let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
         self.catch_up(&mut feed)?;
         let revision = feed.revision;
@@ -141,7 +147,7 @@ impl<R: Record> Table<R> {
 }
 
 /// Keeps a table near its view while nobody reads, so that no reader finds more changes than are kept for it.
-pub(crate) async fn follow<R: Record>(table: Arc<Table<R>>, stop: CancellationToken) {
+pub async fn follow<R: Record>(table: Arc<Table<R>>, stop: CancellationToken) {
     let mut changes = table.mirror.changes();
     let work = async {
         while !matches!(changes.recv().await, Err(RecvError::Closed)) {
