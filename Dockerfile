@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --profile dist --workspace --bins \
     && mkdir /out \
     && cd target/dist \
-    && cp musterd muster gateway inventory jobs placement refresher transfer performance webhooks agent /out/
+    && cp musterd muster gateway inventory jobs placement refresher transfer performance webhooks library agent /out/
 
 FROM debian:bookworm-slim
 # certificates: for an OTLP endpoint, or a bus, behind TLS

@@ -9,7 +9,7 @@ use crate::services;
 use crate::subjects::{self, EVENTS, RUNS, bucket_stream, buckets};
 
 /// Every program that connects to the bus, as its bus user is named.
-pub const PROGRAMS: [&str; 9] = [
+pub const PROGRAMS: [&str; 10] = [
     "gateway",
     "inventory",
     "jobs",
@@ -18,11 +18,12 @@ pub const PROGRAMS: [&str; 9] = [
     "transfer",
     "performance",
     "webhooks",
+    "library",
     "agent",
 ];
 
 /// Programs whose picture goes stale: each serves `Refreshable`.
-const REFRESHABLES: [&str; 2] = ["inventory", "performance"];
+const REFRESHABLES: [&str; 3] = ["inventory", "performance", "library"];
 
 /// Bus user of programs that are no part of Muster and only read events.
 pub const SUBSCRIBER: &str = "subscriber";
@@ -50,7 +51,10 @@ const MIRRORS: [(&str, &[&str]); 7] = [
         &[buckets::HOST_GROUP, buckets::HOST, buckets::VM],
     ),
     ("refresher", &[buckets::HOST_GROUP]),
-    ("transfer", &[buckets::HOST_GROUP, buckets::HOST]),
+    (
+        "transfer",
+        &[buckets::HOST_GROUP, buckets::HOST, buckets::LIBRARY_SERVER],
+    ),
     ("performance", &[buckets::HOST_GROUP, buckets::HOST]),
 ];
 
@@ -128,6 +132,7 @@ pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
         "Transfer" => &["transfer"],
         "Performance" => &["performance"],
         "Webhooks" => &["webhooks"],
+        "Library" => &["library"],
         "Refresher" => &["refresher"],
         "Refreshable" => &REFRESHABLES,
         _ => &["agent"],
@@ -187,7 +192,7 @@ fn add_own_subjects(program: &str, access: &mut Access) {
             access.subscribe.push(subjects::refreshed("*"));
             access.subscribe.push(subjects::progress("*"));
         }
-        "inventory" => access.subscribe.push(subjects::all_heartbeats()),
+        "inventory" | "library" => access.subscribe.push(subjects::all_heartbeats()),
         "webhooks" => access.publish.extend(reading(EVENTS)),
         "performance" => access.subscribe.push(subjects::samples("*")),
         "jobs" => {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use crate::host::{HostFacts, Level, RefreshRequest, RefreshResponse, VmReport};
+use crate::library::ItemFacts;
 use crate::refresher::{ListTargetsResponse, Target};
 
 /// Bytes of the digest of a whole: by chance two in 2^64 are alike, and the next change tells them apart.
@@ -28,7 +29,16 @@ pub fn machine(level: Level, report: &VmReport) -> u64 {
             ..VmReport::default()
         },
     };
-    let hash = blake3::hash(&covered.encode_to_vec());
+    short(&covered.encode_to_vec())
+}
+
+/// Digest of what a library server knows of a file.
+pub fn item(facts: &ItemFacts) -> u64 {
+    short(&facts.encode_to_vec())
+}
+
+fn short(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
@@ -61,7 +71,7 @@ pub fn each<'a>(
     reports.into_iter().map(digested).collect()
 }
 
-/// Digest of all machines together.
+/// Digest of all machines, or of all items of a share, together.
 pub fn machines(each: &BTreeMap<String, u64>) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
     for (id, digest) in each {

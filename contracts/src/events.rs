@@ -27,7 +27,7 @@ const fn verb(name: &'static str, when: &'static str) -> Verb {
 }
 
 /// Every kind that has events, in the order of the documentation.
-pub const DESCRIBED: [Described; 6] = [
+pub const DESCRIBED: [Described; 9] = [
     Described {
         kind: buckets::VM,
         message: "muster.inventory.v1.Vm",
@@ -143,6 +143,63 @@ pub const DESCRIBED: [Described; 6] = [
                  not.",
             ),
             verb("deleted", "It was old enough to be forgotten."),
+        ],
+    },
+    Described {
+        kind: buckets::LIBRARY_SERVER,
+        message: "muster.library.v1.Server",
+        meaning: "An agent that keeps shares of the library.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb(
+                "created",
+                "An agent with the role library has made itself known.",
+            ),
+            verb("state_changed", "It was taken into the library."),
+            verb("updated", "Its name or its folders are others than before."),
+            verb("deleted", "It was taken out of the library."),
+        ],
+    },
+    Described {
+        kind: buckets::LIBRARY_SHARE,
+        message: "muster.library.v1.Share",
+        meaning: "A folder of a library server.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb("created", "A folder was made a share."),
+            verb(
+                "state_changed",
+                "It can be reached no longer, or again: `problem` says why not. All its items are missing as long as there \
+                 is one, and have no events of their own for that.",
+            ),
+            verb(
+                "updated",
+                "Anything else that is tracked: which files are passed over, how files are recognised.",
+            ),
+            verb(
+                "deleted",
+                "It is no share any more; its items are forgotten after it.",
+            ),
+        ],
+    },
+    Described {
+        kind: buckets::LIBRARY_ITEM,
+        message: "muster.library.v1.Item",
+        meaning: "A file of a share. The name is its path below the share.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb("created", "A file was found."),
+            verb(
+                "state_changed",
+                "It is missing, or there again; or somebody has disabled or enabled it. Other properties may have changed \
+                 with it.",
+            ),
+            verb("moved", "It has another path, or is in another share."),
+            verb(
+                "updated",
+                "Anything else that is tracked: the file was written anew, or somebody has described it.",
+            ),
+            verb("deleted", "It was forgotten, by itself or with its share."),
         ],
     },
 ];

@@ -34,6 +34,7 @@ pub use generated::muster::data::v1 as data;
 pub use generated::muster::host::v1 as host;
 pub use generated::muster::inventory::v1 as inventory;
 pub use generated::muster::jobs::v1 as jobs;
+pub use generated::muster::library::v1 as library;
 pub use generated::muster::performance::v1 as performance;
 pub use generated::muster::placement::v1 as placement;
 pub use generated::muster::refresher::v1 as refresher;
@@ -46,7 +47,7 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 11] {
+pub fn services() -> [&'static call::Service; 13] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
@@ -57,6 +58,8 @@ pub fn services() -> [&'static call::Service; 11] {
         &transfer::TRANSFER,
         &performance::PERFORMANCE,
         &webhooks::WEBHOOKS,
+        &library::LIBRARY,
+        &library::LIBRARYEND,
         &host::HOST,
         &data::DATAEND,
     ]

@@ -62,6 +62,15 @@ pub const SIMULATED_MAX: u32 = 500_000;
 /// Depth of the tree of host groups, the root included.
 pub const GROUP_DEPTH_MAX: usize = 16;
 
+/// Items of one library share; what is beyond is passed over by name. The digests of all of them fit into one message.
+pub const LIBRARY_ITEMS_MAX: usize = 100_000;
+
+/// Files of a library share that are passed over and named.
+pub const LIBRARY_SKIPPED_NAMED: usize = 100;
+
+/// Bytes of a path below a library share.
+pub const LIBRARY_PATH_BYTES_MAX: usize = 1_024;
+
 /// The slowest that a transfer may be told to go, in bytes a second. Slower, and the time between two chunks of 1 MiB looks
 /// as if the other end were gone.
 pub const TRANSFER_RATE_MIN: u64 = 64 << 10;

@@ -2,6 +2,8 @@
 //!
 //! Everything here is a pure function of the record, so that every reader and every instance agrees.
 
+mod library;
+
 use prost::{Message, Name};
 
 use crate::host::VmState;
@@ -53,6 +55,10 @@ pub mod indexes {
     pub const TARGET: &str = "target";
     /// Of dead letters: the webhook.
     pub const WEBHOOK: &str = "webhook";
+    /// Of library items: the share.
+    pub const SHARE: &str = "share";
+    /// Of library shares: the server.
+    pub const SERVER: &str = "server";
 }
 
 fn event_name<R>(

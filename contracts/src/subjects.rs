@@ -27,9 +27,12 @@ pub mod buckets {
     pub const TRANSFER_AUTHORITY: &str = "transfer_authority";
     pub const DATA_END: &str = "data_end";
     pub const PLACEMENT_RULE: &str = "placement_rule";
+    pub const LIBRARY_SERVER: &str = "library_server";
+    pub const LIBRARY_SHARE: &str = "library_share";
+    pub const LIBRARY_ITEM: &str = "library_item";
 
     /// Each bucket with the service that owns it.
-    pub const OWNERS: [(&str, &str); 16] = [
+    pub const OWNERS: [(&str, &str); 19] = [
         (HOST_GROUP, "inventory"),
         (HOST, "inventory"),
         (VM, "inventory"),
@@ -46,6 +49,9 @@ pub mod buckets {
         (TRANSFER_AUTHORITY, "transfer"),
         (DATA_END, "transfer"),
         (PLACEMENT_RULE, "placement"),
+        (LIBRARY_SERVER, "library"),
+        (LIBRARY_SHARE, "library"),
+        (LIBRARY_ITEM, "library"),
     ];
 }
 

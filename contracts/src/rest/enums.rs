@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{data, host, inventory, jobs, placement, refresher};
+use crate::{data, host, inventory, jobs, library, placement, refresher};
 
 /// An enumeration of a message as a word: the conversion is exhaustive, the word is the same in JSON and in a table.
 macro_rules! words {
@@ -52,6 +52,44 @@ macro_rules! words {
             }
         }
     };
+}
+
+words! {
+    /// What a file of the library is.
+    ItemKind from library::ItemKind {
+        Unknown = Unspecified => "unknown",
+        VirtualDisk = VirtualDisk => "virtual_disk",
+        Iso = Iso => "iso",
+        Floppy = Floppy => "floppy",
+        Script = Script => "script",
+        /// cloud-init user data, sysprep answers.
+        AnswerFile = AnswerFile => "answer_file",
+        Ovf = Ovf => "ovf",
+        Ova = Ova => "ova",
+    }
+}
+
+words! {
+    /// How a file of the library stands.
+    ItemStatus from library::ItemStatus {
+        Unknown = Unspecified => "unknown",
+        Ok = Ok => "ok",
+        /// Somebody does not want it used.
+        Disabled = Disabled => "disabled",
+        /// The file is not there.
+        Missing = Missing => "missing",
+    }
+}
+
+words! {
+    /// How a file of the library is recognised.
+    ItemIdentity from library::Identity {
+        Unknown = Unspecified => "unknown",
+        /// By an id in its extended attribute.
+        Attribute = Attribute => "attribute",
+        /// By its content, since the share keeps no extended attributes.
+        Content = Content => "content",
+    }
 }
 
 words! {

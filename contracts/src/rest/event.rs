@@ -9,7 +9,7 @@ use crate::common;
 /// One object of the fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ObjectRef {
-    /// `host_group`, `host`, `vm` or `job`.
+    /// `host_group`, `host`, `vm`, `job`, or another of those that docs/events.md lists.
     pub kind: String,
     pub id: String,
     pub name: String,
@@ -53,7 +53,7 @@ impl From<common::PropertyChange> for PropertyChange {
 pub struct Event {
     /// Place in the stream of events: what `Last-Event-ID` continues from.
     pub sequence: u64,
-    /// `host_group`, `host`, `vm` or `job`.
+    /// `host_group`, `host`, `vm`, `job`, or another of those that docs/events.md lists.
     pub kind: String,
     pub id: String,
     /// Name of the object after the change, or before it when it was deleted.

@@ -11,6 +11,8 @@ mod event;
 mod group;
 mod host;
 mod job;
+mod library;
+mod library_item;
 mod page;
 mod performance;
 mod placement;
@@ -25,13 +27,19 @@ mod vm;
 mod webhook;
 
 pub use enums::{
-    Approval, Bond, DiskSource, Encryption, Goal, HostStatus, IfBusy, JobState, Level,
-    RefreshOutcome, RefreshTrigger, StepState, Strength, Tips, VmOrigin, VmState,
+    Approval, Bond, DiskSource, Encryption, Goal, HostStatus, IfBusy, ItemIdentity, ItemKind,
+    ItemStatus, JobState, Level, RefreshOutcome, RefreshTrigger, StepState, Strength, Tips,
+    VmOrigin, VmState,
 };
 pub use event::{Event, ObjectRef, PropertyChange};
 pub use group::{EffectiveGroup, EffectiveReserves, GroupSettings, HostGroup, InForce, Reserves};
 pub use host::{Datastore, Host, HostFacts, HostSettings, ImageFile, Network};
 pub use job::{Job, Plan, PlannedStep, Progress, Step};
+pub use library::{
+    AddLibraryServer, AddLibraryShare, LibraryFound, LibraryLookQuery, LibraryServer,
+    LibraryServerList, LibraryShare, LibraryShareList, SkippedFile,
+};
+pub use library_item::{LibraryItem, LibraryItemList, LibraryItemQuery, UpdateLibraryItem};
 pub use page::Page;
 pub use performance::{
     Figure, History, HistoryQuery, MeasuredKind, Point, Resolution, Top, TopEntry, TopQuery, Usage,

@@ -6,6 +6,7 @@ use contracts::host::{Disk, Hardware, NetworkCard, VmState, disk};
 use contracts::inventory::host::{Approval, Status as HostStatus};
 use contracts::inventory::{Host, HostGroup, Vm};
 use contracts::jobs::{Job, JobState};
+use contracts::library::{Identity, Item, ItemFacts, ItemKind, ItemWords, Server, Share, Skipped};
 use contracts::records::Record;
 use contracts::refresher::{Interval, Intervals};
 use contracts::transfer::transfer_record::{Direction, State as TransferState};
@@ -19,6 +20,8 @@ const HOST_2: &str = "0198c0de-7a02-7000-8000-0000000000a2";
 const VM: &str = "0198c0de-7a03-7000-8000-0000000000b1";
 const JOB: &str = "0198c0de-7a04-7000-8000-0000000000c1";
 const TRANSFER: &str = "0198c0de-7a05-7000-8000-0000000000d1";
+const SHARE: &str = "0198c0de-7a06-5000-8000-0000000000e1";
+const ITEM: &str = "0198c0de-7a07-4000-8000-0000000000f1";
 const TIME_MS: i64 = 1_796_000_000_000;
 
 /// One event of each verb.
@@ -30,6 +33,9 @@ pub(crate) fn of(kind: &str) -> Box<dyn Iterator<Item = Event>> {
         "job" => Box::new(events(jobs())),
         "refresher" => Box::new(events(intervals())),
         "transfer" => Box::new(events(transfers())),
+        "library_server" => Box::new(events(library_servers())),
+        "library_share" => Box::new(events(shares())),
+        "library_item" => Box::new(events(items())),
         other => panic!("{other} has no examples"),
     }
 }
@@ -217,4 +223,89 @@ fn transfers() -> (&'static str, Vec<TransferRecord>) {
         ..running.clone()
     };
     (TRANSFER, vec![queued, running, slowed])
+}
+
+fn library_servers() -> (&'static str, Vec<Server>) {
+    let known = Server {
+        id: HOST_1.to_owned(),
+        name: "store-01".to_owned(),
+        created_ms: TIME_MS,
+        folders: vec!["/srv/muster".to_owned()],
+        ..Server::default()
+    };
+    let added = Server {
+        added: true,
+        ..known.clone()
+    };
+    let allowing = Server {
+        folders: vec!["/srv/muster".to_owned(), "/srv/iso".to_owned()],
+        ..added.clone()
+    };
+    (HOST_1, vec![known, added, allowing])
+}
+
+fn shares() -> (&'static str, Vec<Share>) {
+    let made = Share {
+        id: SHARE.to_owned(),
+        server_id: HOST_1.to_owned(),
+        name: "images".to_owned(),
+        path: "/srv/muster/images".to_owned(),
+        created_ms: TIME_MS,
+        ..Share::default()
+    };
+    let away = Share {
+        problem: "Folder /srv/muster/images cannot be reached: No such file or directory."
+            .to_owned(),
+        ..made.clone()
+    };
+    let back = made.clone();
+    let looked_at = Share {
+        skipped: vec![Skipped {
+            path: "latest.iso".to_owned(),
+            reason: "is a link, which is not followed".to_owned(),
+        }],
+        skipped_count: 1,
+        ..back.clone()
+    };
+    (SHARE, vec![made, away, back, looked_at])
+}
+
+fn items() -> (&'static str, Vec<Item>) {
+    let at = |path: &str| ItemFacts {
+        id: ITEM.to_owned(),
+        path: path.to_owned(),
+        kind: ItemKind::VirtualDisk.into(),
+        format: "qcow2".to_owned(),
+        file_bytes: 400 << 20,
+        virtual_bytes: 2 << 30,
+        modified_ms: TIME_MS,
+        identity: Identity::Attribute.into(),
+        ..ItemFacts::default()
+    };
+    let found = Item {
+        id: ITEM.to_owned(),
+        share_id: SHARE.to_owned(),
+        server_id: HOST_1.to_owned(),
+        facts: Some(at("debian-13.qcow2")),
+        found_ms: TIME_MS,
+        ..Item::default()
+    };
+    let described = Item {
+        words: Some(ItemWords {
+            family: "debian".to_owned(),
+            release: "13.1".to_owned(),
+            ..ItemWords::default()
+        }),
+        ..found.clone()
+    };
+    let moved = Item {
+        facts: Some(at("debian/13.qcow2")),
+        ..described.clone()
+    };
+    let missing = Item {
+        missing: true,
+        missing_ms: TIME_MS,
+        ..moved.clone()
+    };
+    (ITEM, vec![found, described, moved, missing])
 }

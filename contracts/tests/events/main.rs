@@ -19,7 +19,7 @@ use contracts::access;
 use contracts::events::DESCRIBED;
 use contracts::records::Record;
 use contracts::subjects::{self, EVENTS, buckets};
-use contracts::{inventory, jobs, placement, refresher, transfer, webhooks};
+use contracts::{inventory, jobs, library, placement, refresher, transfer, webhooks};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -90,6 +90,9 @@ fn every_kind_that_has_events_is_described_and_no_other() {
             has_events::<transfer::Authority>(),
         ),
         (buckets::DATA_END, has_events::<transfer::DataEndRecord>()),
+        (buckets::LIBRARY_SERVER, has_events::<library::Server>()),
+        (buckets::LIBRARY_SHARE, has_events::<library::Share>()),
+        (buckets::LIBRARY_ITEM, has_events::<library::Item>()),
     ];
     let known: BTreeSet<&str> = buckets::OWNERS.iter().map(|(bucket, _)| *bucket).collect();
     let asked: BTreeSet<&str> = all.iter().map(|(bucket, _)| *bucket).collect();

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
 use crate::commands::{
-    completion, events, group, host, image, job, placement, refresher, vm, webhook,
+    completion, events, group, host, image, job, library, placement, refresher, vm, webhook,
 };
 use crate::output::Format;
 use crate::{client, values};
@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Image files that machines are made from
     #[command(subcommand)]
     Image(image::Command),
+    /// The library: servers, shares, and the files on them
+    #[command(subcommand)]
+    Library(library::Command),
     /// Jobs: every change, asked for, running or done
     #[command(subcommand)]
     Job(job::Command),

@@ -31,6 +31,7 @@ pub(crate) fn printed(source: &Source) -> anyhow::Result<String> {
         print_section(&source.section::<transfer::Config>()?)?,
         print_section(&source.section::<performance::Config>()?)?,
         print_section(&source.section::<webhooks::Config>()?)?,
+        print_section(&source.section::<library::Config>()?)?,
     ];
     Ok(sections.join("\n"))
 }
@@ -115,6 +116,14 @@ async fn run_on(
         connection(webhooks::Config::NAME),
         &stop,
         webhooks::run,
+    )?;
+    start(
+        &mut services,
+        source,
+        common,
+        connection(library::Config::NAME),
+        &stop,
+        library::run,
     )?;
     start(
         &mut services,

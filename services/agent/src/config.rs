@@ -18,6 +18,13 @@ pub struct Config {
     pub host_id: String,
     /// Lets the host join without a person's approval.
     pub join_token: String,
+    /// What this agent does: `host` runs machines, `library` keeps files that machines are made from.
+    pub roles: Vec<Role>,
+    /// Folders below which shares of the library may lie. Empty: one named `library` below data_dir.
+    pub library_folders: Vec<PathBuf>,
+    /// Whether files of shares keep their ids in extended attributes. Off, they are recognised by their content, as where
+    /// the filesystem has no such attributes.
+    pub library_attributes: bool,
     pub hypervisor: HypervisorKind,
     /// Directories for images and machines. Empty: one named `local` below data_dir.
     pub datastores: Vec<DatastoreConfig>,
@@ -48,6 +55,13 @@ pub enum HypervisorKind {
     Simulated,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Host,
+    Library,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatastoreConfig {
@@ -61,6 +75,9 @@ impl Default for Config {
             name: String::new(),
             host_id: String::new(),
             join_token: String::new(),
+            roles: vec![Role::Host],
+            library_folders: Vec::new(),
+            library_attributes: true,
             hypervisor: HypervisorKind::default(),
             datastores: Vec::new(),
             runtime_dir: PathBuf::new(),
@@ -123,6 +140,12 @@ impl kit::config::Section for Config {
                 self.data_listen
             ));
         }
+        if self.roles.is_empty() {
+            return Err(
+                "roles: without one the agent has nothing to do; use host, library or both."
+                    .to_owned(),
+            );
+        }
         if self.samples_interval_secs == 0 {
             return Err("samples_interval_secs: 0 would sample without end.".to_owned());
         }
@@ -145,6 +168,18 @@ impl Config {
             OFF => Ok(None),
             "" => Ok(Some(SocketAddr::new(address_towards(bus_url)?, 0))),
             address => Ok(Some(address.parse()?)),
+        }
+    }
+
+    /// Below which folders shares may lie.
+    pub(crate) fn library_folders(&self, data_dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+        match self.library_folders.is_empty() {
+            true => Ok(vec![std::path::absolute(data_dir.join("library"))?]),
+            false => self
+                .library_folders
+                .iter()
+                .map(std::path::absolute)
+                .collect(),
         }
     }
 

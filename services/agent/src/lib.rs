@@ -1,18 +1,19 @@
 //! The agent: one on each host, the only hand on its hypervisor.
 //!
-//! - Serves: `Host` and `DataEnd` for the one host it runs on, and files of it to other hosts.
-//! - Calls: `Inventory.Register`, `Inventory.Report` and `Transfer.Enroll`.
+//! - Serves: `Host` and `DataEnd` for the one host it runs on, `LibraryEnd` for its shares, and files of it to other hosts.
+//! - Calls: `Inventory.Register`, `Inventory.Report` and `Transfer.Enroll`; `Library.Register` and `Library.Report`.
 //! - Says: a heartbeat every few seconds, and once a minute and after changes of power what the host and its machines use.
 //! - Owns: the machines of the host, whose definitions lie beside their disks; a store of its own for who it is and what
 //!   became of its commands.
 //! - Never: decides what should run, and never touches a running machine by being stopped, restarted or cut off.
 //!
 //! Reading order: [`hypervisor`] and in it `qemu`, then `operations` (done once), `api`, `reporter`, `heartbeat`, and
-//! `member`, which puts them together; [`data`] for what goes from host to host.
+//! `member`, which puts them together; [`data`] for what goes from host to host; [`library`] for shares.
 
 pub mod core;
 pub mod data;
 pub mod hypervisor;
+pub mod library;
 pub mod store;
 
 mod api;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use contracts::data::{DATAEND, DataEndServer};
+use contracts::library::{LIBRARYEND, LibraryEndServer};
 use kit::service::Parts;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,7 +44,7 @@ use crate::hypervisor::simulated::Simulated;
 use crate::member::NoRecords;
 use crate::store::{Identity, Store};
 
-pub use config::{Config, DatastoreConfig, HypervisorKind};
+pub use config::{Config, DatastoreConfig, HypervisorKind, Role};
 pub use member::{Beating, Member};
 pub use operations::Operations;
 
@@ -63,17 +65,71 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
         samples_interval: Duration::from_secs(parts.config.samples_interval_secs),
     };
     let _beating = member.beat(contracts::limits::HEARTBEAT_INTERVAL);
-    let hypervisor = open_hypervisor(&parts, identity.generation).await?;
-    let counting = tokio::spawn(meter::count_machines(Arc::clone(&hypervisor)));
     let (data, enrolling) = open_data_end(&parts, &identity)?;
     let subject = DATAEND.subject_of_host(&identity.host_id);
     let server = Arc::new(DataEndServer(Arc::new(data::Api(Arc::clone(&data)))));
     let serving_data = kit::rpc::serve(&parts.bus, Arc::new(NoRecords), &subject, server).await?;
-    let ran = member.run(hypervisor, &parts.stop).await;
+    let has = |role| parts.config.roles.contains(&role);
+    let library = async {
+        match has(Role::Library) {
+            true => keep_library(&parts, &identity, &data).await,
+            false => Ok(()),
+        }
+    };
+    let host = async {
+        match has(Role::Host) {
+            true => run_host(&parts, member, identity.generation).await,
+            false => {
+                parts.stop.cancelled().await;
+                Ok(())
+            }
+        }
+    };
+    let ran = tokio::try_join!(library, host);
     serving_data.stop().await;
-    counting.abort();
     enrolling.abort();
+    ran.map(|((), ())| ())
+}
+
+async fn run_host(parts: &Parts<Config>, member: Member, generation: u64) -> anyhow::Result<()> {
+    let hypervisor = open_hypervisor(parts, generation).await?;
+    let counting = tokio::spawn(meter::count_machines(Arc::clone(&hypervisor)));
+    let ran = member.run(hypervisor, &parts.stop).await;
+    counting.abort();
     Ok(ran?)
+}
+
+/// Keeps the shares of a library server until the agent stops.
+async fn keep_library(
+    parts: &Parts<Config>,
+    identity: &Identity,
+    data: &Arc<DataEnd>,
+) -> anyhow::Result<()> {
+    let config = &parts.config;
+    let datastores = config.settings(&parts.common.data_dir)?.datastores;
+    let datastores = datastores.into_iter();
+    let settings = library::Settings {
+        identity: identity.clone(),
+        name: host_name(config),
+        folders: config.library_folders(&parts.common.data_dir)?,
+        datastores: datastores.map(|(_, path)| path).collect(),
+        index_folder: parts.folder().join("library"),
+        with_attributes: config.library_attributes,
+        qemu_img: config.qemu_img.clone(),
+        qemu_user: config.qemu_user.clone(),
+    };
+    let opened = library::Librarian::open(settings, Arc::clone(&parts.caller), Arc::clone(data));
+    let librarian = opened
+        .await
+        .context("the folders of the library cannot be used")?;
+    let subject = LIBRARYEND.subject_of_host(&identity.host_id);
+    let server = Arc::new(LibraryEndServer(Arc::new(library::Api(Arc::clone(
+        &librarian,
+    )))));
+    let serving = kit::rpc::serve(&parts.bus, Arc::new(NoRecords), &subject, server).await?;
+    parts.stop.run_until_cancelled(librarian.run()).await;
+    serving.stop().await;
+    Ok(())
 }
 
 /// Opens the data end and sees to its certificate.

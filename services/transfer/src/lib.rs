@@ -4,7 +4,8 @@
 //! - Calls: the data ends of hosts.
 //! - Says: how far each transfer is, for its job.
 //! - Owns: buckets `transfer` (what is to be copied and how it stands), `data_end` (where each host's data end listens) and
-//!   `transfer_authority` (the keys that certificates and tickets are signed with). Mirrors `host` and `host_group`.
+//!   `transfer_authority` (the keys that certificates and tickets are signed with). Mirrors `host`,
+//!   `host_group` and `library_server`.
 //! - Never: touches a byte of a file, or knows what a file is for.
 //!
 //! Reading order: [`core`] decides, `authority` signs, `store` keeps, `api` answers, `driver` sees every transfer through.

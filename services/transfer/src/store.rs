@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use contracts::data::Encryption;
 use contracts::inventory::{Host, HostGroup, host};
+use contracts::library::Server;
 use contracts::records::indexes;
 use contracts::transfer::{Authority, DataEndRecord, TransferRecord};
 use contracts::{ObjectRef, Status, limits};
@@ -22,6 +23,7 @@ pub(crate) struct Store {
     pub(crate) authority: Records<Authority>,
     hosts: Mirror<Host>,
     groups: Mirror<HostGroup>,
+    library_servers: Mirror<Server>,
 }
 
 impl Store {
@@ -33,6 +35,7 @@ impl Store {
             authority: store.own().await?,
             hosts: store.mirror().await?,
             groups: store.mirror().await?,
+            library_servers: store.mirror().await?,
         };
         Ok((opened, store))
     }
@@ -43,9 +46,12 @@ impl Store {
         Ok(open.into_iter().map(|stored| stored.value).collect())
     }
 
-    /// A host of the fleet that takes part.
+    /// A host of the fleet that takes part, or a library server.
     pub(crate) fn host(&self, id: &str) -> Result<Host, Status> {
-        let found = self.hosts.get(id)?.map(|stored| stored.value);
+        let found = match self.hosts.get(id)? {
+            Some(stored) => Some(stored.value),
+            None => self.library_server(id)?,
+        };
         let host = found.ok_or_else(|| Status::not_found(ObjectRef::new("host", id, "")))?;
         if host.approval() == host::Approval::Approved && !host.removing {
             return Ok(host);
@@ -55,6 +61,19 @@ impl Store {
                 .about(object(&host))
                 .action("Add it, then try again."),
         )
+    }
+
+    /// A library server that is no host, as the host that its data end is.
+    fn library_server(&self, id: &str) -> Result<Option<Host>, Status> {
+        let found = self.library_servers.get(id)?.map(|stored| stored.value);
+        Ok(found.filter(|server| server.added).map(|server| Host {
+            id: server.id,
+            name: server.name,
+            approval: host::Approval::Approved.into(),
+            // Whether it responds shows when it is asked for the file.
+            status: host::Status::Responding.into(),
+            ..Host::default()
+        }))
     }
 
     pub(crate) fn data_end(&self, host: &Host) -> Result<DataEndRecord, Status> {

@@ -38,6 +38,9 @@ pub(crate) enum Kind {
     Host,
     Job,
     Group,
+    LibraryServer,
+    LibraryShare,
+    LibraryItem,
 }
 
 impl Kind {
@@ -48,6 +51,9 @@ impl Kind {
             Self::Host => "host",
             Self::Job => "job",
             Self::Group => "host_group",
+            Self::LibraryServer => "library_server",
+            Self::LibraryShare => "library_share",
+            Self::LibraryItem => "library_item",
         }
     }
 }

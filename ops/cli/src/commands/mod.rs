@@ -7,6 +7,7 @@ pub(crate) mod host;
 mod host_settings;
 pub(crate) mod image;
 pub(crate) mod job;
+pub(crate) mod library;
 mod list;
 pub(crate) mod placement;
 pub(crate) mod refresher;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Host(command) => host::run(&session, command).await,
         Command::Group(command) => group::run(&session, command).await,
         Command::Image(command) => image::run(&session, command).await,
+        Command::Library(command) => library::run(&session, command).await,
         Command::Job(command) => job::run(&session, command).await,
         Command::Placement(command) => placement::run(&session, command).await,
         Command::Refresher(command) => refresher::run(&session, command).await,

@@ -3,5 +3,6 @@
 pub mod backlog;
 pub mod facts;
 pub mod fences;
+pub mod library;
 pub mod spread;
 pub mod usage;

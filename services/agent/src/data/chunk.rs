@@ -6,8 +6,8 @@
 
 use std::sync::LazyLock;
 
-/// Of a chunk. The larger, the less there is to remember and the more has to be fetched anew for one changed byte;
-/// measured in docs/transfer.md.
+/// Of a chunk. The larger, the less there is to remember and the more has to be fetched anew for one changed byte. Chosen by
+/// that, and not measured against other sizes; docs/transfer.md says what a chunk costs.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// What filesystems allocate, and what memory and offsets have to be aligned to for direct writes.

@@ -25,7 +25,7 @@ mod throttle;
 mod ticket;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +50,7 @@ pub use self::api::Api;
 pub(crate) use self::enroll::keep_enrolled;
 pub use self::identity::Key;
 pub use self::roots::Roots;
+pub(crate) use self::roots::below;
 
 /// What a data end is made of.
 pub struct Settings {
@@ -212,6 +213,11 @@ impl DataEnd {
         fetch::discard(roots, remembered, &request.transfer_id, &name)?;
         self.shared.fetches().remove(&request.transfer_id);
         Ok(())
+    }
+
+    /// Which shares of the library others may read from now on: folders by id.
+    pub(crate) fn set_shares(&self, shares: BTreeMap<String, PathBuf>) {
+        self.shared.roots.set_shares(shares);
     }
 
     /// How fast a transfer, or the host, may go from now on.

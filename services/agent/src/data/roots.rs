@@ -5,15 +5,19 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use contracts::data::{FileFacts, FileRef, FileStamp};
 use contracts::{Code, ObjectRef, Status, names};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-/// The datastores of the host by their names.
+/// The datastores of the host by their names, and shares of the library by their ids. Shares are only read.
 #[derive(Clone, Debug, Default)]
-pub struct Roots(BTreeMap<String, PathBuf>);
+pub struct Roots {
+    datastores: BTreeMap<String, PathBuf>,
+    shares: Arc<RwLock<BTreeMap<String, PathBuf>>>,
+}
 
 /// Where a file that is to be made will be: its folder, open, and its name there.
 pub(super) struct Place {
@@ -23,12 +27,25 @@ pub(super) struct Place {
 
 impl Roots {
     pub fn new(datastores: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
-        Self(datastores.into_iter().collect())
+        Self {
+            datastores: datastores.into_iter().collect(),
+            shares: Arc::default(),
+        }
+    }
+
+    /// Which shares there are from now on.
+    pub(super) fn set_shares(&self, shares: BTreeMap<String, PathBuf>) {
+        *self.shares.write().unwrap_or_else(PoisonError::into_inner) = shares;
+    }
+
+    fn share(&self, id: &str) -> Option<PathBuf> {
+        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+        shares.get(id).cloned()
     }
 
     /// The folder of a datastore.
     fn root(&self, file: &FileRef) -> Result<&Path, Status> {
-        let root = self.0.get(&file.datastore).map(PathBuf::as_path);
+        let root = self.datastores.get(&file.datastore).map(PathBuf::as_path);
         root.ok_or_else(|| {
             let message = format!(
                 "This host has no datastore {:?}.",
@@ -42,7 +59,12 @@ impl Roots {
     pub(super) fn open(&self, file: &FileRef) -> Result<File, Status> {
         check_path(file)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened = self.below(self.root(file)?, &file.path, flags);
+        let share = self.share(&file.datastore);
+        let root = match &share {
+            Some(share) => share,
+            None => self.root(file)?,
+        };
+        let opened = below(root, &file.path, flags);
         let opened = opened.map_err(|error| not_opened(file, error))?;
         let metadata = opened
             .metadata()
@@ -61,20 +83,21 @@ impl Roots {
         check_path(file)?;
         let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let opened = self.below(self.root(file)?, folder, flags);
+        let opened = below(self.root(file)?, folder, flags);
         Ok(Place {
             folder: opened.map_err(|error| not_opened(file, error))?,
             name: name.to_owned(),
         })
     }
+}
 
-    fn below(&self, root: &Path, path: &str, flags: OFlags) -> Result<File, Errno> {
-        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(root, folder, Mode::empty())?;
-        let way = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let opened = openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), way)?;
-        Ok(File::from(opened))
-    }
+/// Opens what is below a folder; the kernel sees to it that the way stays there.
+pub(crate) fn below(root: &Path, path: &str, flags: OFlags) -> Result<File, Errno> {
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, folder, Mode::empty())?;
+    let way = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), way)?;
+    Ok(File::from(opened))
 }
 
 /// No part of a path is hidden, which is how our own unfinished files are named, or leads up.

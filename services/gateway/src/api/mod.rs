@@ -10,6 +10,7 @@ mod hosts;
 mod images;
 mod jobs;
 mod layers;
+mod library;
 mod lists;
 mod performance;
 mod placement;
@@ -156,6 +157,17 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(placement::list_rules, placement::add_rule))
         .routes(routes!(placement::remove_rule))
         .routes(routes!(events::events))
+        .routes(routes!(library::list_servers, library::add_server))
+        .routes(routes!(library::remove_server))
+        .routes(routes!(library::list_shares, library::add_share))
+        .routes(routes!(library::remove_share))
+        .routes(routes!(library::refresh_share))
+        .routes(routes!(library::list_items))
+        .routes(routes!(
+            library::get_item,
+            library::update_item,
+            library::remove_item
+        ))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::get, webhooks::update, webhooks::remove))
         .routes(routes!(webhooks::test))

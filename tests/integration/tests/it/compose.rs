@@ -45,6 +45,7 @@ fn compose_knows_every_service_and_publishes_to_this_machine_only() {
         "transfer",
         "performance",
         "webhooks",
+        "library",
     ] {
         let service = &config["services"][service];
         assert!(

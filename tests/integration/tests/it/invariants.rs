@@ -7,6 +7,7 @@ use contracts::common::Event;
 use contracts::inventory::{Host, HostGroup, Vm, VmName};
 use contracts::jobs::step::State;
 use contracts::jobs::{Job, JobState};
+use contracts::library::{Item, Server, Share};
 use contracts::placement::HostClaims;
 use contracts::records::Record;
 use contracts::{diff, rest};
@@ -26,6 +27,9 @@ struct Picture {
     names: Bucket<VmName>,
     jobs: Bucket<Job>,
     claims: Bucket<HostClaims>,
+    library_servers: Bucket<Server>,
+    shares: Bucket<Share>,
+    items: Bucket<Item>,
     events: Vec<(u64, Event)>,
     waiting_for_a_runner: Option<String>,
     acknowledged: BTreeSet<String>,
@@ -72,6 +76,9 @@ async fn look(log: &Log, fleet: &Fleet) -> anyhow::Result<Picture> {
         names: log.bucket().await?,
         jobs: log.bucket().await?,
         claims: log.bucket().await?,
+        library_servers: log.bucket().await?,
+        shares: log.bucket().await?,
+        items: log.bucket().await?,
         waiting_for_a_runner: log.waiting_for_a_runner().await?,
         acknowledged: fleet.client.acknowledged(),
         lists,
@@ -93,6 +100,9 @@ impl Picture {
         check_events(&self.events, &self.hosts, &mut wrong);
         check_events(&self.events, &self.vms, &mut wrong);
         check_events(&self.events, &self.jobs, &mut wrong);
+        check_events(&self.events, &self.library_servers, &mut wrong);
+        check_events(&self.events, &self.shares, &mut wrong);
+        check_events(&self.events, &self.items, &mut wrong);
         self.check_processes(&mut wrong);
         self.check_names_and_folders(&mut wrong);
         self.check_held(&mut wrong);

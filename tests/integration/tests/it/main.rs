@@ -21,6 +21,8 @@ mod dependencies;
 mod fleet;
 mod guest;
 mod invariants;
+mod library;
+mod library_people;
 mod live;
 mod log;
 mod process;

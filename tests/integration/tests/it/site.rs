@@ -13,13 +13,14 @@ use crate::fleet::{Client, Fleet, Process};
 const PASSWORD: &str = "ptest";
 
 /// In the order in which they are started.
-pub const SERVICES: [&str; 8] = [
+pub const SERVICES: [&str; 9] = [
     "inventory",
     "placement",
     "refresher",
     "transfer",
     "performance",
     "webhooks",
+    "library",
     "jobs",
     "gateway",
 ];

@@ -43,7 +43,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
         "contracts" => &[],
         "kit" | "muster" | "subscriber" => &["contracts"],
         "gateway" | "inventory" | "jobs" | "placement" | "refresher" | "transfer"
-        | "performance" | "webhooks" | "agent" => &["contracts", "kit"],
+        | "performance" | "webhooks" | "library" | "agent" => &["contracts", "kit"],
         "musterd" => &[
             "contracts",
             "kit",
@@ -55,6 +55,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
             "transfer",
             "performance",
             "webhooks",
+            "library",
         ],
         // Its hosts run the agent's own code.
         "simfleet" => &["contracts", "kit", "agent"],

@@ -65,7 +65,7 @@ fn is_there_once(world: &World, epochs: &[Epoch], token: &str, asked: &Asked) {
     let is_its = |entry: &&LogEntry| {
         entry.subject == subject && entry.message.get(headers::PRINCIPAL) == Some(token)
     };
-    let (mut all, mut since_answered) = (Vec::new(), Vec::new());
+    let (mut all, mut since_answered): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
     for (number, epoch) in epochs.iter().enumerate() {
         let there: Vec<u64> = epoch
             .taken

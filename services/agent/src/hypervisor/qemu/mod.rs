@@ -11,6 +11,7 @@ mod create;
 mod datastore;
 mod definition;
 mod definition_check;
+pub(crate) mod disk_look;
 mod finder;
 mod folder;
 pub mod foreign;

@@ -1,0 +1,164 @@
+//! Looks at virtual disks of every format that the library keeps. As with images of machines our own eyes come first: what
+//! refers to files elsewhere is never shown to `qemu-img`, which runs unprivileged and with little memory and time.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use contracts::limits::DISK_BYTES_MAX;
+use serde_json::{Value, json};
+
+use super::confinement::Confinement;
+use super::qcow2;
+use super::tool;
+use crate::limits;
+
+/// What a virtual disk is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disk {
+    pub(crate) format: &'static str,
+    pub(crate) virtual_bytes: u64,
+    /// The file that it lies on, as its header names it.
+    pub(crate) backing: Option<String>,
+}
+
+/// Looks at disks as the user that QEMU runs as.
+pub(crate) struct DiskLook {
+    qemu_img: PathBuf,
+    confinement: Confinement,
+}
+
+/// The footer of a VHD of fixed size.
+const VHD_FOOTER_BYTES: u64 = 512;
+
+impl DiskLook {
+    pub(crate) async fn new(qemu_img: &Path, user: &str) -> Self {
+        Self {
+            qemu_img: qemu_img.to_owned(),
+            confinement: Confinement::find(user, &[]).await,
+        }
+    }
+
+    /// Looks at a file; `path` is where `qemu-img` finds it. The error goes on from "The file …".
+    pub(crate) async fn look(&self, file: &File, path: &Path) -> Result<Disk, String> {
+        let seen = look_ourselves(file, path)?;
+        let Some(driver) = driver(seen.format) else {
+            return Ok(seen);
+        };
+        let info = self.info(path, driver).await?;
+        let said = info.get("virtual-size").and_then(Value::as_u64);
+        let virtual_bytes = check_size(said.unwrap_or_default())?;
+        if seen.virtual_bytes != 0 && seen.virtual_bytes != virtual_bytes {
+            return Err("has another size to qemu-img than its header says".to_owned());
+        }
+        // Only for qcow2 we have read ourselves what it lies on.
+        if seen.backing.is_none() && info.get("backing-filename").is_some() {
+            return Err("is a difference to another file".to_owned());
+        }
+        Ok(Disk {
+            virtual_bytes,
+            ..seen
+        })
+    }
+
+    async fn info(&self, path: &Path, driver: &str) -> Result<Value, String> {
+        let file = json!({"driver": "file", "filename": path.to_string_lossy(), "locking": "off"});
+        // What a disk lies on is never opened.
+        let node = match driver {
+            "qcow2" => json!({"driver": driver, "file": file, "backing": null}),
+            _ => json!({"driver": driver, "file": file}),
+        };
+        let mut command = self.confinement.limited_command(&self.qemu_img);
+        command
+            .args(["info", "-U", "--output=json"])
+            .arg(format!("json:{node}"));
+        let output = tool::run_well(command, limits::IMAGE_INFO_TIMEOUT).await;
+        let output = output.map_err(|error| match error {
+            tool::ToolError::Failed { stderr, .. } if stderr.contains("Permission denied") => {
+                format!(
+                    "cannot be read by {}, as whom qemu-img runs",
+                    self.confinement.user_name()
+                )
+            }
+            tool::ToolError::Failed { stderr, .. } => {
+                format!("is refused by qemu-img: {}", tool::last_line(&stderr))
+            }
+            error => format!("could not be looked at: {error}"),
+        })?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("was not understood by qemu-img ({error})"))
+    }
+}
+
+/// As `qemu-img` calls a format; a raw file needs no look.
+fn driver(format: &str) -> Option<&'static str> {
+    match format {
+        "qcow2" => Some("qcow2"),
+        "vhd" => Some("vpc"),
+        "vhdx" => Some("vhdx"),
+        "vmdk" => Some("vmdk"),
+        _ => None,
+    }
+}
+
+fn look_ourselves(file: &File, path: &Path) -> Result<Disk, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    let start = read(file, 0, qcow2::HEADER_BYTES as u64).map_err(unreadable)?;
+    let footer = bytes.saturating_sub(VHD_FOOTER_BYTES);
+    let end = read(file, footer, VHD_FOOTER_BYTES).map_err(unreadable)?;
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
+    let extension = extension.to_ascii_lowercase();
+    let disk = |format, virtual_bytes| Disk {
+        format,
+        virtual_bytes,
+        backing: None,
+    };
+    if qcow2::has_magic(&start) {
+        let header = qcow2::parse(&start)?;
+        return Ok(Disk {
+            backing: header.backing.map(|backing| backing.name),
+            ..disk("qcow2", check_size(header.virtual_bytes)?)
+        });
+    }
+    if start.starts_with(b"vhdxfile") {
+        return Ok(disk("vhdx", 0));
+    }
+    if start.starts_with(b"KDMV") {
+        return Ok(disk("vmdk", 0));
+    }
+    if start.starts_with(b"# Disk Descriptor") {
+        return Err("only names other files that hold the disk".to_owned());
+    }
+    if start.starts_with(b"conectix") || (extension != "raw" && end.starts_with(b"conectix")) {
+        return Ok(disk("vhd", 0));
+    }
+    match extension.as_str() {
+        "raw" | "img" if bytes.is_multiple_of(512) => Ok(disk("raw", check_size(bytes)?)),
+        "raw" | "img" => Err("is no whole number of sectors".to_owned()),
+        other => Err(format!("is named {other} and is none")),
+    }
+}
+
+fn read(file: &File, offset: u64, bytes: u64) -> std::io::Result<Vec<u8>> {
+    let mut buffer = vec![0; usize::try_from(bytes).unwrap_or_default()];
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer)
+}
+
+fn check_size(virtual_bytes: u64) -> Result<u64, String> {
+    match virtual_bytes {
+        1..=DISK_BYTES_MAX => Ok(virtual_bytes),
+        _ => Err(format!("says that its disk has {virtual_bytes} bytes")),
+    }
+}
