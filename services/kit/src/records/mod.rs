@@ -17,6 +17,7 @@ mod relay;
 mod repair;
 mod store;
 pub mod table;
+mod txn;
 mod unknown;
 mod view;
 mod write;

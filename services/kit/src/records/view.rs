@@ -4,20 +4,22 @@ use std::path::{Path, PathBuf};
 
 use contracts::records::Record;
 use prost::Message as _;
-use redb::{Durability, Key, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
+use redb::{Durability, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::file::File;
+use super::txn::{IndexKey, Tables};
 
 /// Bucket -> [`Binding`], encoded.
 const BINDINGS: TableDefinition<&str, &[u8]> = TableDefinition::new("bindings");
 /// (bucket, id) -> revision, big endian, then the encoded record.
-const RECORDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("records");
+pub(super) const RECORDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("records");
 /// (bucket, id) -> revision of the deletion: a new record of that id must expect it.
-const TOMBSTONES: TableDefinition<(&str, &str), u64> = TableDefinition::new("tombstones");
+pub(super) const TOMBSTONES: TableDefinition<(&str, &str), u64> =
+    TableDefinition::new("tombstones");
 /// (bucket, index, key, id).
-const INDEX: TableDefinition<IndexKey, ()> = TableDefinition::new("index");
+pub(super) const INDEX: TableDefinition<IndexKey, ()> = TableDefinition::new("index");
 /// (bucket, revision) -> [`Outgoing`], encoded.
-const OUTBOX: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("outbox");
+pub(super) const OUTBOX: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("outbox");
 
 const REVISION_BYTES: usize = 8;
 
@@ -174,8 +176,7 @@ impl View {
                 let replaced = tables.replace(change)?;
                 if let Some(outgoing) = event(change, &replaced) {
                     let bytes = outgoing.encode_to_vec();
-                    opened(&mut tables.outbox, txn, OUTBOX)?
-                        .insert((R::BUCKET, change.revision), bytes.as_slice())?;
+                    tables.note_event::<R>(change.revision, &bytes)?;
                 }
                 befores.push(replaced.before.map(|before| before.value));
             }
@@ -316,113 +317,13 @@ fn get_binding(txn: &WriteTransaction, bucket: &str) -> Result<Option<Binding>, 
     Ok(row.and_then(|row| Binding::decode(row.value()).ok()))
 }
 
-/// Tables of one transaction, each opened when it is needed first: a change of a record that was there before, and keeps its
-/// indexes, needs one.
-struct Tables<'t> {
-    txn: &'t WriteTransaction,
-    records: Option<Table<'t, (&'static str, &'static str), &'static [u8]>>,
-    tombstones: Option<Table<'t, (&'static str, &'static str), u64>>,
-    index: Option<Table<'t, IndexKey, ()>>,
-    outbox: Option<Table<'t, (&'static str, u64), &'static [u8]>>,
-}
-
-/// Bucket, index, key, id.
-type IndexKey = (&'static str, &'static str, &'static str, &'static str);
-
-fn opened<'a, 't, K: Key + 'static, V: Value + 'static>(
-    table: &'a mut Option<Table<'t, K, V>>,
-    txn: &'t WriteTransaction,
-    definition: TableDefinition<K, V>,
-) -> Result<&'a mut Table<'t, K, V>, redb::Error> {
-    match table {
-        Some(table) => Ok(table),
-        None => Ok(table.insert(txn.open_table(definition)?)),
-    }
-}
-
-impl<'t> Tables<'t> {
-    fn of(txn: &'t WriteTransaction) -> Self {
-        Self {
-            txn,
-            records: None,
-            tombstones: None,
-            index: None,
-            outbox: None,
-        }
-    }
-
-    /// Puts or removes one record with its index entries; answers with what it was.
-    fn replace<R: Record>(&mut self, change: &Applied<R>) -> Result<Replaced<R>, redb::Error> {
-        let key = (R::BUCKET, change.id.as_str());
-        let records = opened(&mut self.records, self.txn, RECORDS)?;
-        let row = match &change.value {
-            Some(_) => records.insert(key, from_row(change.revision, &change.bytes).as_slice())?,
-            None => records.remove(key)?,
-        };
-        let row = row.and_then(|row| to_row(row.value()));
-        // What has a record has no deletion.
-        let mut revision = row.as_ref().map_or(0, |row| row.revision);
-        if row.is_none() || change.value.is_none() {
-            let tombstones = opened(&mut self.tombstones, self.txn, TOMBSTONES)?;
-            let deletion = match &change.value {
-                Some(_) => tombstones.remove(key)?,
-                None => tombstones.insert(key, change.revision)?,
-            };
-            revision = revision.max(deletion.map_or(0, |deletion| deletion.value()));
-        }
-        let before = row.and_then(|row| {
-            let value = R::decode(row.bytes.as_slice()).ok()?;
-            let bytes = row.bytes;
-            Some(Before { value, bytes })
-        });
-        self.index(change, before.as_ref())?;
-        Ok(Replaced { before, revision })
-    }
-
-    fn index<R: Record>(
-        &mut self,
-        change: &Applied<R>,
-        before: Option<&Before<R>>,
-    ) -> Result<(), redb::Error> {
-        let old = before.map_or_else(Vec::new, |before| before.value.indexes());
-        let new = change.value.as_ref().map_or_else(Vec::new, Record::indexes);
-        if old == new {
-            return Ok(());
-        }
-        let index = opened(&mut self.index, self.txn, INDEX)?;
-        for (name, value) in &old {
-            index.remove((R::BUCKET, *name, value.as_str(), change.id.as_str()))?;
-        }
-        for (name, value) in &new {
-            index.insert((R::BUCKET, *name, value.as_str(), change.id.as_str()), ())?;
-        }
-        Ok(())
-    }
-
-    /// Moves what is there, or that nothing is, to the revision of a change that cannot be read.
-    fn pass_over<R: Record>(&mut self, change: &Applied<R>) -> Result<(), redb::Error> {
-        let key = (R::BUCKET, change.id.as_str());
-        let records = opened(&mut self.records, self.txn, RECORDS)?;
-        let row = records.get(key)?.and_then(|row| to_row(row.value()));
-        match row {
-            Some(row) => {
-                records.insert(key, from_row(change.revision, &row.bytes).as_slice())?;
-            }
-            None => {
-                opened(&mut self.tombstones, self.txn, TOMBSTONES)?.insert(key, change.revision)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn from_row(revision: u64, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn from_row(revision: u64, bytes: &[u8]) -> Vec<u8> {
     let mut row = revision.to_be_bytes().to_vec();
     row.extend_from_slice(bytes);
     row
 }
 
-fn to_row(bytes: &[u8]) -> Option<Row> {
+pub(super) fn to_row(bytes: &[u8]) -> Option<Row> {
     let (revision, bytes) = bytes.split_first_chunk::<REVISION_BYTES>()?;
     Some(Row {
         revision: u64::from_be_bytes(*revision),
