@@ -296,6 +296,8 @@ async fn every_subject_has_its_refreshers_and_a_host_in_maintenance_is_passed_ov
     };
     let wanted = [
         ("host", "inventory", (3, 1)),
+        // No share yet.
+        ("library", "library", (0, 0)),
         ("performance", "performance", (3, 0)),
         ("vm_heavy", "inventory", (3, 0)),
         ("vm_light", "inventory", (3, 0)),
