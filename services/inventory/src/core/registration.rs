@@ -3,7 +3,7 @@
 use contracts::inventory::host::{Approval, Status as HostStatus};
 use contracts::inventory::{Host, RegisterRequest};
 use contracts::names::{self, ROOT_GROUP_ID};
-use contracts::{ObjectRef, Status};
+use contracts::{ObjectRef, Status, digest};
 use kit::records::Decision;
 
 use super::facts;
@@ -36,15 +36,24 @@ pub fn register(
         host.report_number = 0;
     }
     host.name.clone_from(&request.name);
-    if request.facts.is_some() {
+    if tells_more(current, request) {
         host.facts.clone_from(&request.facts);
     }
-    // That the same is said again is no change worth a record.
+    // That the same is said again is no change worth a record: hosts that wait for their approval ask every few seconds.
     if host == *current {
         return Ok(Decision::Keep(host));
     }
     host.facts_ms = now_ms;
     Ok(Decision::Put(host.clone(), host))
+}
+
+/// Whether a host says more of itself than other measurements.
+fn tells_more(known: &Host, request: &RegisterRequest) -> bool {
+    let Some(facts) = &request.facts else {
+        return false;
+    };
+    let known = known.facts.as_ref().map(digest::facts);
+    known.is_none_or(|known| known != digest::facts(facts))
 }
 
 fn first(request: &RegisterRequest, now_ms: i64) -> Host {
@@ -106,6 +115,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use contracts::Code;
+    use contracts::host::{Datastore, HostFacts};
 
     fn request(generation: u64) -> RegisterRequest {
         RegisterRequest {
@@ -142,6 +152,26 @@ mod tests {
         assert!(matches!(again, Decision::Keep(_)));
         let restarted = put(register(Some(&known), &request(2), 6).unwrap());
         assert_eq!((restarted.generation, restarted.report_number), (2, 0));
+    }
+
+    #[test]
+    fn a_host_that_asks_again_with_other_measurements_is_not_written() {
+        let with = |free_bytes: u64, cpus: u32| RegisterRequest {
+            facts: Some(HostFacts {
+                cpus,
+                datastores: vec![Datastore {
+                    free_bytes,
+                    ..Datastore::default()
+                }],
+                ..HostFacts::default()
+            }),
+            ..request(1)
+        };
+        let known = put(register(None, &with(5, 8), 5).unwrap());
+        let again = register(Some(&known), &with(6, 8), 6).unwrap();
+        assert!(matches!(again, Decision::Keep(_)));
+        let grown = put(register(Some(&known), &with(6, 16), 6).unwrap());
+        assert_eq!(grown.facts.unwrap().cpus, 16);
     }
 
     #[test]
