@@ -154,13 +154,9 @@ pub(crate) async fn delete<R: Record>(
     context: &Context,
     id: &str,
 ) -> Result<(), Status> {
-    let decide = |current: Option<&Stored<R>>| {
-        Ok(match current {
-            Some(_) => Decision::Delete(()),
-            None => Decision::Keep(()),
-        })
-    };
-    records.update(context, id, decide).await
+    records
+        .update(context, id, |_| Ok(Decision::Delete(())))
+        .await
 }
 
 /// The one with this id, or the only one of this name.

@@ -45,9 +45,14 @@ pub async fn open_library(fleet: &mut Fleet) -> PathBuf {
     share
 }
 
+/// The instance that is asked may not know yet of a server that was added at the other.
 pub async fn add_share(client: &Client, path: &Path) -> Value {
-    let body = json!({"server": "host-1", "path": path});
-    let answer = client.send("POST", SHARES, Some(body)).await.unwrap();
+    let answer = eventually("the server to be known to whoever is asked", async || {
+        let body = json!({"server": "host-1", "path": path});
+        let answer = client.send("POST", SHARES, Some(body)).await.unwrap();
+        (answer.status != 404).then_some(answer)
+    });
+    let answer = answer.await.unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");
     answer.body
 }
