@@ -143,9 +143,12 @@ pub(crate) const OPERATION_ID_CHARS_MAX: usize = 200;
 /// After the first call to inventory that failed.
 pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
 
-/// Between calls to inventory while it is away or the host is not approved. Too high and a host comes back late; too
-/// low and thousands of hosts press on an inventory that has just come back.
+/// Between calls to inventory while it is away. Too high and a host comes back late; too low and thousands of hosts press
+/// on an inventory that has just come back.
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// The longest that inventory can have a host wait before it asks again whether it is approved.
+pub(crate) const ASK_AGAIN_MAX: Duration = Duration::from_secs(120);
 
 /// Facts that have not changed are told again after this time, so that who reads them knows how old they may be.
 pub(crate) const FACTS_RETOLD: Duration = Duration::from_secs(600);

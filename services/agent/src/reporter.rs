@@ -91,7 +91,7 @@ impl Reporter {
         let mut patience = Patience::new(&self.identity.host_id);
         let mut last_word = String::new();
         loop {
-            let word = match self.register_once().await {
+            let (word, pause) = match self.register_once().await {
                 Ok(answer) if answer.approved => {
                     tracing::info!(
                         host = self.name,
@@ -100,14 +100,20 @@ impl Reporter {
                     );
                     return;
                 }
-                Ok(answer) => answer.message,
-                Err(status) => status.to_string(),
+                Ok(answer) => {
+                    let pause = Duration::from_millis(answer.retry_after_ms.into());
+                    (
+                        answer.message,
+                        pause.clamp(limits::RETRY_MAX, limits::ASK_AGAIN_MAX),
+                    )
+                }
+                Err(status) => (status.to_string(), patience.next()),
             };
             if word != last_word {
                 tracing::info!(host = self.name, word, "the host is not in the fleet yet");
                 last_word = word;
             }
-            patience.wait().await;
+            sleep(pause).await;
         }
     }
 

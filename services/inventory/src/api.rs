@@ -33,6 +33,7 @@ pub(crate) struct Api {
     fleet: Fleet,
     jobs: JobsClient,
     caller: Arc<dyn Call>,
+    ask_times: joining::AskTimes,
 }
 
 impl Api {
@@ -42,6 +43,7 @@ impl Api {
             fleet,
             jobs: JobsClient::new(Arc::clone(&caller)),
             caller,
+            ask_times: joining::AskTimes::default(),
         }
     }
 }

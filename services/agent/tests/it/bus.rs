@@ -85,7 +85,12 @@ impl Serve for Inventory {
                     told.approved
                 });
                 let message = "wait for an administrator".to_owned();
-                Ok(RegisterResponse { approved, message }.encode_to_vec())
+                let answer = RegisterResponse {
+                    approved,
+                    message,
+                    ..RegisterResponse::default()
+                };
+                Ok(answer.encode_to_vec())
             }
             "Report" => Ok(self
                 .reported(ReportRequest::decode(payload).unwrap())?

@@ -35,35 +35,39 @@ impl Api {
             group_id: after.group_id().to_owned(),
             found_ms: self.fleet.now_ms(),
             changes,
-            message: String::new(),
+            ..FoundChange::default()
         }
     }
 
-    /// The records are written by now. If jobs cannot be told, the events of the changes are all that is left of it.
-    pub(super) async fn record(
+    pub(super) async fn record_found(
         &self,
         context: &Context,
         kind: &str,
         host: &Host,
         mut found: Vec<FoundChange>,
     ) {
-        if found.is_empty() {
-            return;
-        }
         for change in &mut found {
             change.message = format!("Found on host {} by refresher {kind}.", host.name);
+        }
+        let mut telling = Context::new("system");
+        telling.job_id.clone_from(&context.job_id);
+        telling.trace_parent.clone_from(&context.trace_parent);
+        self.record(telling, found).await;
+    }
+
+    /// The records are written by now. If jobs cannot be told, the events of the changes are all that is left of it.
+    pub(super) async fn record(&self, mut telling: Context, found: Vec<FoundChange>) {
+        if found.is_empty() {
+            return;
         }
         let objects: Vec<String> = found
             .iter()
             .filter_map(|change| change.target.as_ref().map(ObjectRef::describe))
             .collect();
-        let mut telling = Context::new("system");
-        telling.job_id.clone_from(&context.job_id);
-        telling.trace_parent.clone_from(&context.trace_parent);
         // Told again while no answer comes: each has its id.
         telling.idempotency_key = self.fleet.world.new_id();
         if let Err(status) = self.jobs.record(&telling, &RecordRequest { found }).await {
-            tracing::warn!(host = host.id, kind, ?objects, %status, "what was found is not among the jobs");
+            tracing::warn!(?objects, %status, "what changed is not among the jobs");
         }
     }
 }

@@ -90,7 +90,7 @@ impl Api {
 
     /// Touches the group that a host was just put into, so that a deletion of it that had not seen the host is decided
     /// again. If the group is gone already, the host goes back to the root.
-    async fn settle(&self, context: &Context, host: &Host) -> Result<(), Status> {
+    pub(super) async fn settle(&self, context: &Context, host: &Host) -> Result<(), Status> {
         if host.group_id == ROOT_GROUP_ID {
             return Ok(());
         }

@@ -1,23 +1,54 @@
 //! Hosts that make themselves known, and the tokens that let them in.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use contracts::call::Context;
 use contracts::inventory::{
     CreateJoinTokenRequest, Host, JoinToken, JoinTokenSecret, RegisterRequest, RegisterResponse,
 };
-use contracts::jobs::{HostAdd, Job, JobParams, JobState, SubmitRequest, job_params};
-use contracts::{Status, names};
+use contracts::{Code, Status, names};
 use kit::records::Decision;
 use uuid::Uuid;
 
 use super::Api;
-use crate::core::{registration, token};
+use crate::core::registration::{self, Invitation, Registered};
+use crate::core::token;
 
-/// How long jobs may take to accept a host. Less than an agent waits for its registration.
-const SUBMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long jobs may take to note that a host has joined. Less than an agent waits for its registration.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Kind of job that lets a host in when an administrator asks for it.
+const JOIN_KIND: &str = "host_add";
 
 const WAITS_FOR_APPROVAL: &str = "This host waits for an administrator's approval. Approve it, or set a join token at the agent.";
+
+/// When a host that waits asks again, if few do.
+const ASK_AGAIN_MS: i64 = 2_000;
+
+/// The longest that a host hears of its approval late.
+const ASK_AGAIN_MAX_MS: i64 = 60_000;
+
+/// Between two asks of any hosts. An ask costs well under a millisecond.
+const ASK_SPACING_MS: i64 = 20;
+
+/// Gives hosts that wait a time each at which to ask again.
+#[derive(Default)]
+pub(super) struct AskTimes(AtomicI64);
+
+impl AskTimes {
+    fn wait_ms(&self, now_ms: i64) -> u32 {
+        let last = now_ms.saturating_add(ASK_AGAIN_MAX_MS);
+        let next = |free: i64| free.max(now_ms).saturating_add(ASK_SPACING_MS).min(last);
+        let free = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| {
+                Some(next(free))
+            });
+        let at = next(free.unwrap_or(now_ms));
+        u32::try_from(at.saturating_sub(now_ms).max(ASK_AGAIN_MS)).unwrap_or(0)
+    }
+}
 
 impl Api {
     pub(super) async fn register_host(
@@ -26,64 +57,99 @@ impl Api {
         request: RegisterRequest,
     ) -> Result<RegisterResponse, Status> {
         registration::check(&request)?;
-        let now_ms = self.fleet.now_ms();
         let known = self.fleet.hosts.get(&request.host_id)?;
-        let is_known = known.is_some_and(|host| registration::is_approved(&host.value));
-        let invited = if is_known || request.join_token.is_empty() {
-            None
-        } else {
-            Some(self.check_token(&request.join_token, now_ms).await?)
+        let known = known.map(|host| host.value);
+        if known.as_ref().is_some_and(registration::is_approved) || request.join_token.is_empty() {
+            let registered = self.write_host(context, &request, None).await?;
+            return Ok(self.answer(&registered.host, WAITS_FOR_APPROVAL.to_owned()));
+        }
+        let token = self.check_token(&request.join_token).await?;
+        let group_id = match self.invited_group(&token).await {
+            Err(status) if status.code() == Code::NotFound => {
+                let registered = self.write_host(context, &request, None).await?;
+                let word =
+                    format!("The host group of the join token is gone. {WAITS_FOR_APPROVAL}");
+                return Ok(self.answer(&registered.host, word));
+            }
+            other => other?,
         };
-        let host = self
-            .fleet
-            .hosts
-            .update(context, &request.host_id, |current| {
-                registration::register(current.map(|c| &c.value), &request, now_ms)
-            })
-            .await?;
-        let approved = registration::is_approved(&host);
-        let message = match invited {
-            _ if approved => String::new(),
-            None => WAITS_FOR_APPROVAL.to_owned(),
-            Some(token) => self.ask_for_approval(context, &host, &token).await,
+        let holder = known.map(|host| host.job_id).unwrap_or_default();
+        let is_held = !holder.is_empty() && self.fleet.is_open(&holder).await?;
+        let invitation = Invitation {
+            group_id: &group_id,
+            past_job: if is_held { "" } else { &holder },
         };
-        Ok(RegisterResponse { approved, message })
+        let own = self.as_found(context);
+        let registered = self.write_host(&own, &request, Some(&invitation)).await?;
+        if registered.has_joined() {
+            self.welcome(&own, &registered, &token).await;
+        }
+        let holder = &registered.host.job_id;
+        let word = format!("Job {holder} has this host; it joins when the job is over.");
+        Ok(self.answer(&registered.host, word))
+    }
+
+    fn answer(&self, host: &Host, why_not: String) -> RegisterResponse {
+        if registration::is_approved(host) {
+            return RegisterResponse {
+                approved: true,
+                ..RegisterResponse::default()
+            };
+        }
+        RegisterResponse {
+            approved: false,
+            message: why_not,
+            retry_after_ms: self.ask_times.wait_ms(self.fleet.now_ms()),
+        }
+    }
+
+    async fn write_host(
+        &self,
+        context: &Context,
+        request: &RegisterRequest,
+        invitation: Option<&Invitation<'_>>,
+    ) -> Result<Registered, Status> {
+        let now_ms = self.fleet.now_ms();
+        let decide = |current: Option<&kit::records::Stored<Host>>| {
+            registration::register(current.map(|c| &c.value), request, invitation, now_ms)
+        };
+        let hosts = &self.fleet.hosts;
+        hosts.update(context, &request.host_id, decide).await
     }
 
     /// From the log itself: the token may have been made a moment ago at another instance.
-    async fn check_token(&self, shown: &str, now_ms: i64) -> Result<JoinToken, Status> {
+    async fn check_token(&self, shown: &str) -> Result<JoinToken, Status> {
         let (id, secret) = token::split(shown)?;
         let kept = self.fleet.latest::<JoinToken>(id).await?.value;
-        token::verify(kept.as_ref(), secret, now_ms)?;
+        token::verify(kept.as_ref(), secret, self.fleet.now_ms())?;
         Ok(kept.unwrap_or_default())
     }
 
-    /// Submits the job that approves the host; answers what the agent should log. The agent registers again until it is
-    /// approved, so what does not work now is tried again then, and the key makes it one job however often.
-    async fn ask_for_approval(&self, context: &Context, host: &Host, token: &JoinToken) -> String {
-        let mut system = Context::new("system").with_timeout(SUBMIT_PATIENCE);
-        system.idempotency_key = format!("host_add-{}-{}", host.id, host.created_ms);
-        system.trace_parent.clone_from(&context.trace_parent);
-        system.saw_all(&context.seen());
-        let add = HostAdd {
-            host_id: host.id.clone(),
-            group_id: token.group_id.clone(),
-        };
-        let request = SubmitRequest {
-            params: Some(JobParams {
-                kind: Some(job_params::Kind::HostAdd(add)),
-            }),
-            ..SubmitRequest::default()
-        };
-        match self.jobs.submit(&system, &request).await {
-            Ok(answer) => progress_of(&answer.job.unwrap_or_default()),
-            Err(status) => {
-                tracing::warn!(host = host.id, %status, "the job that adds the host was not submitted");
-                format!(
-                    "The job that adds this host could not be submitted; it is tried again. {status}"
-                )
+    /// The group may have been made a moment ago at another instance, too.
+    async fn invited_group(&self, token: &JoinToken) -> Result<String, Status> {
+        match self.known_group(&token.group_id) {
+            Err(status) if status.code() == Code::NotFound => {
+                self.fleet.catch_up(&self.fleet.groups).await?;
+                self.known_group(&token.group_id).map(str::to_owned)
             }
+            other => other.map(str::to_owned),
         }
+    }
+
+    /// What is left to do for a host that has just joined.
+    async fn welcome(&self, own: &Context, registered: &Registered, token: &JoinToken) {
+        let host = &registered.host;
+        if let Err(status) = self.settle(own, host).await {
+            tracing::warn!(host = host.id, %status, "the host has joined outside of its group");
+        }
+        let before = registered.before.clone().unwrap_or_default();
+        let mut joined = self.change_of(own, &before, host);
+        JOIN_KIND.clone_into(&mut joined.kind);
+        joined.owner.clone_from(&token.created_by);
+        joined.message = format!("Host {} joined with token {}.", host.name, token.id);
+        let mut telling = Context::new("system").with_timeout(RECORD_PATIENCE);
+        telling.trace_parent.clone_from(&own.trace_parent);
+        self.record(telling, vec![joined]).await;
     }
 
     pub(super) async fn make_join_token(
@@ -115,15 +181,19 @@ impl Api {
     }
 }
 
-fn progress_of(job: &Job) -> String {
-    match job.state() {
-        JobState::Failed | JobState::Cancelled | JobState::Stuck => format!(
-            "Job {} that adds this host has ended without success: {}. Restart the job, or approve the host by hand.",
-            job.id,
-            job.problem
-                .as_ref()
-                .map_or("no reason is known", |p| p.message.as_str()),
-        ),
-        _ => format!("Job {} adds this host.", job.id),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_wait_ask_each_at_its_own_time() {
+        let times = AskTimes::default();
+        let waits: Vec<u32> = (0..5_000).map(|_| times.wait_ms(1_000)).collect();
+        assert_eq!(waits.first(), Some(&2_000));
+        assert_eq!(waits.get(199), Some(&4_000));
+        assert_eq!(waits.get(200), Some(&4_020));
+        assert_eq!(waits.last(), Some(&60_000));
+        // however many asked, a minute later nobody waits for them
+        assert_eq!(times.wait_ms(61_000), 2_000);
     }
 }

@@ -23,6 +23,8 @@ impl Api {
     ) -> Result<Vm, Status> {
         machine::check_new(&request)?;
         self.refuse_late(&request.job_id).await?;
+        // A machine that was found holds no claim on its name: only the view knows it.
+        self.fleet.catch_up(&self.fleet.vms).await?;
         self.refuse_other_name(&request)?;
         self.take_name(context, &request.name, &request.vm_id)
             .await?;
@@ -46,7 +48,7 @@ impl Api {
         job.as_ref().map_or(Ok(()), lock::check_may_take)
     }
 
-    /// An id that is another machine's, and the name of a machine that was imported and holds no claim on it.
+    /// An id that is another machine's, and a name that a machine has.
     fn refuse_other_name(&self, request: &CreateVmRecord) -> Result<(), Status> {
         if let Some(there) = self.fleet.vms.get(&request.vm_id)?
             && there.value.name != request.name
@@ -219,21 +221,5 @@ impl Api {
             .vms
             .update(context, &vm.id, |_| Ok(Decision::Delete(())))
             .await
-    }
-
-    /// Takes the name of a machine that was found, if it is free; if not, the machine has it all the same.
-    pub(super) async fn try_name(
-        &self,
-        context: &Context,
-        name: &str,
-        vm_id: &str,
-    ) -> Result<(), Status> {
-        if names::check_vm_name(name).is_err() {
-            return Ok(());
-        }
-        match self.take_name(context, name, vm_id).await {
-            Err(status) if status.code() == contracts::Code::AlreadyExists => Ok(()),
-            other => other,
-        }
     }
 }

@@ -87,7 +87,7 @@ impl Refreshable for Api {
             }
         };
         let response = found.response();
-        self.record(context, &request.kind, &host, found.changed)
+        self.record_found(context, &request.kind, &host, found.changed)
             .await;
         Ok(response)
     }
@@ -195,8 +195,11 @@ impl Api {
         let known = |id: &&String| revisions.contains_key(id.as_str());
         let gone = answer.removed_vm_ids.iter().filter(known);
         let here = super::reports::passable(host, &answer.vms);
-        let said = here.map(Said::Here).chain(gone.map(|id| Said::Gone(id)));
+        let gone = gone.map(|id| Said::Gone(id));
+        let said: Vec<Said<'_>> = here.map(Said::Here).chain(gone).collect();
+        self.look_for_deletions(&said).await?;
         let work: Vec<_> = said
+            .into_iter()
             .map(|said| {
                 // Of a machine that was not on the host there is nothing that could have been overtaken.
                 let since = revisions

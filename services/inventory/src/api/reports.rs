@@ -173,6 +173,7 @@ impl Api {
         let mut said: Vec<Said<'_>> = passable(host, &request.vms).map(Said::Here).collect();
         let gone = self.gone(host, request)?;
         said.extend(gone.iter().map(|id| Said::Gone(id)));
+        self.look_for_deletions(&said).await?;
         let work: Vec<_> = said
             .into_iter()
             .map(|said| self.apply_one(context, host, said, Since::Ever))
@@ -245,9 +246,6 @@ impl Api {
             Ok(Applied::decided(decision, stored))
         };
         let applied = self.fleet.vms.update(context, id, decide).await?;
-        if let (Outcome::Imported, Said::Here(report)) = (applied.outcome, said) {
-            self.try_name(context, &report.name, id).await?;
-        }
         if applied.outcome == Outcome::NotTheirs {
             tracing::warn!(
                 host = host.id,
@@ -258,8 +256,23 @@ impl Api {
         Ok(applied)
     }
 
-    /// Whether Muster deleted the machine while this host was in the fleet, a short while ago.
+    /// What this instance does not know may have been deleted through another one.
+    pub(super) async fn look_for_deletions(&self, said: &[Said<'_>]) -> Result<(), Status> {
+        for said in said {
+            if self.fleet.vms.get(said.id())?.is_none() {
+                self.fleet.catch_up(&self.fleet.vms).await?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether Muster deleted the machine while this host was in the fleet, a short while ago. To be asked after
+    /// `look_for_deletions`.
     async fn was_just_deleted(&self, host: &Host, vm_id: &str) -> Result<bool, Status> {
+        if !self.fleet.vms.was_deleted(vm_id)? {
+            return Ok(false);
+        }
         let latest = self.fleet.latest::<Vm>(vm_id).await?;
         let age_ms = self.fleet.now_ms().saturating_sub(latest.time_ms);
         Ok(latest.value.is_none() && latest.time_ms > host.created_ms && age_ms < DELETED_GRACE_MS)

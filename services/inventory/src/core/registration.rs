@@ -19,16 +19,57 @@ pub fn check(request: &RegisterRequest) -> Result<(), Status> {
     request.facts.as_ref().map_or(Ok(()), facts::check)
 }
 
-/// What becomes of the host's record.
+/// The word of a join token that lets a host in.
+pub struct Invitation<'a> {
+    pub group_id: &'a str,
+    /// Whose hold on the host is over, if it is held.
+    pub past_job: &'a str,
+}
+
+/// What became of the host's record.
+#[derive(Debug)]
+pub struct Registered {
+    pub before: Option<Host>,
+    pub host: Host,
+}
+
+impl Registered {
+    pub fn has_joined(&self) -> bool {
+        is_approved(&self.host) && !self.before.as_ref().is_some_and(is_approved)
+    }
+}
+
 pub fn register(
     current: Option<&Host>,
     request: &RegisterRequest,
+    invitation: Option<&Invitation<'_>>,
     now_ms: i64,
-) -> Result<Decision<Host, Host>, Status> {
-    let Some(current) = current else {
-        let host = first(request, now_ms);
-        return Ok(Decision::Put(host.clone(), host));
+) -> Result<Decision<Host, Registered>, Status> {
+    let mut host = match current {
+        Some(current) => again(current, request)?,
+        None => first(request, now_ms),
     };
+    if let Some(invitation) = invitation
+        && !is_approved(&host)
+        && host.job_id == invitation.past_job
+    {
+        host.approval = Approval::Approved.into();
+        invitation.group_id.clone_into(&mut host.group_id);
+    }
+    let registered = |host: Host| Registered {
+        before: current.cloned(),
+        host,
+    };
+    // That the same is said again is no change worth a record: hosts that wait for their approval ask again and again.
+    if current == Some(&host) {
+        return Ok(Decision::Keep(registered(host)));
+    }
+    host.facts_ms = now_ms;
+    Ok(Decision::Put(host.clone(), registered(host)))
+}
+
+/// A host that is known.
+fn again(current: &Host, request: &RegisterRequest) -> Result<Host, Status> {
     check_generation(current, request.generation)?;
     let mut host = current.clone();
     if request.generation > host.generation {
@@ -39,12 +80,7 @@ pub fn register(
     if tells_more(current, request) {
         host.facts.clone_from(&request.facts);
     }
-    // That the same is said again is no change worth a record: hosts that wait for their approval ask every few seconds.
-    if host == *current {
-        return Ok(Decision::Keep(host));
-    }
-    host.facts_ms = now_ms;
-    Ok(Decision::Put(host.clone(), host))
+    Ok(host)
 }
 
 /// Whether a host says more of itself than other measurements.
@@ -126,7 +162,7 @@ mod tests {
         }
     }
 
-    fn put(decision: Decision<Host, Host>) -> Host {
+    fn put(decision: Decision<Host, Registered>) -> Host {
         match decision {
             Decision::Put(host, _) => host,
             _ => panic!("nothing was written"),
@@ -135,7 +171,7 @@ mod tests {
 
     #[test]
     fn an_unknown_host_waits_in_the_root_group() {
-        let host = put(register(None, &request(1), 5).unwrap());
+        let host = put(register(None, &request(1), None, 5).unwrap());
         assert_eq!(host.approval(), Approval::Pending);
         assert_eq!(host.group_id, ROOT_GROUP_ID);
         assert_eq!(host.created_ms, 5);
@@ -146,11 +182,11 @@ mod tests {
         let known = Host {
             generation: 1,
             report_number: 9,
-            ..put(register(None, &request(1), 5).unwrap())
+            ..put(register(None, &request(1), None, 5).unwrap())
         };
-        let again = register(Some(&known), &request(1), 6).unwrap();
+        let again = register(Some(&known), &request(1), None, 6).unwrap();
         assert!(matches!(again, Decision::Keep(_)));
-        let restarted = put(register(Some(&known), &request(2), 6).unwrap());
+        let restarted = put(register(Some(&known), &request(2), None, 6).unwrap());
         assert_eq!((restarted.generation, restarted.report_number), (2, 0));
     }
 
@@ -167,17 +203,49 @@ mod tests {
             }),
             ..request(1)
         };
-        let known = put(register(None, &with(5, 8), 5).unwrap());
-        let again = register(Some(&known), &with(6, 8), 6).unwrap();
+        let known = put(register(None, &with(5, 8), None, 5).unwrap());
+        let again = register(Some(&known), &with(6, 8), None, 6).unwrap();
         assert!(matches!(again, Decision::Keep(_)));
-        let grown = put(register(Some(&known), &with(6, 16), 6).unwrap());
+        let grown = put(register(Some(&known), &with(6, 16), None, 6).unwrap());
         assert_eq!(grown.facts.unwrap().cpus, 16);
     }
 
     #[test]
+    fn an_invitation_lets_in_who_is_held_by_no_job_that_may_still_act() {
+        let lab = |past_job| Invitation {
+            group_id: "lab",
+            past_job,
+        };
+        let joined = put(register(None, &request(1), Some(&lab("")), 5).unwrap());
+        assert!(is_approved(&joined) && joined.group_id == "lab");
+        let held = Host {
+            job_id: "j1".to_owned(),
+            ..first(&request(1), 5)
+        };
+        let waits = register(Some(&held), &request(1), Some(&lab("")), 6).unwrap();
+        assert!(matches!(waits, Decision::Keep(kept) if !kept.has_joined()));
+        let freed = register(Some(&held), &request(1), Some(&lab("j1")), 6).unwrap();
+        assert!(matches!(freed, Decision::Put(_, now) if now.has_joined()));
+    }
+
+    #[test]
+    fn an_invitation_moves_no_host_that_is_in_the_fleet() {
+        let invitation = Invitation {
+            group_id: "lab",
+            past_job: "",
+        };
+        let there = Host {
+            approval: Approval::Approved.into(),
+            ..first(&request(1), 5)
+        };
+        let again = register(Some(&there), &request(1), Some(&invitation), 6).unwrap();
+        assert!(matches!(again, Decision::Keep(kept) if !kept.has_joined()));
+    }
+
+    #[test]
     fn an_older_agent_of_the_same_identity_is_refused() {
-        let known = put(register(None, &request(2), 5).unwrap());
-        let refused = register(Some(&known), &request(1), 6)
+        let known = put(register(None, &request(2), None, 5).unwrap());
+        let refused = register(Some(&known), &request(1), None, 6)
             .map(|_| ())
             .unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);

@@ -5,40 +5,25 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use contracts::call::Context;
 use contracts::common::Empty;
+use contracts::common::PropertyChange;
 use contracts::inventory::host::Approval;
-use contracts::inventory::{CreateJoinTokenRequest, Host, JoinToken, RegisterRequest};
+use contracts::inventory::{CreateJoinTokenRequest, Host, JoinToken, ObjectId, RegisterRequest};
 use contracts::jobs::{
-    JOBS, Job, JobRef, JobState, Jobs, JobsServer, RecordRequest, SubmitRequest, SubmitResponse,
-    job_params::Kind,
+    FoundChange, JOBS, Job, JobRef, Jobs, JobsServer, RecordRequest, SubmitRequest, SubmitResponse,
 };
 use contracts::{Code, Status};
 use kit::rpc::{Gate, Server, serve};
 
 use crate::harness::{Fleet, code, context, host_change, registration};
 
-/// Notes what was submitted: the key and the request.
+/// Notes what was recorded.
 #[derive(Default)]
-struct Submitted(Mutex<Vec<(String, SubmitRequest)>>);
+struct Recorded(Mutex<Vec<FoundChange>>);
 
 #[async_trait]
-impl Jobs for Submitted {
-    async fn submit(
-        &self,
-        context: &Context,
-        request: SubmitRequest,
-    ) -> Result<SubmitResponse, Status> {
-        assert_eq!(context.principal, "system");
-        let key = context.idempotency_key.clone();
-        self.0.lock().unwrap().push((key, request));
-        let job = Job {
-            id: "j-add".to_owned(),
-            state: JobState::Queued.into(),
-            ..Job::default()
-        };
-        Ok(SubmitResponse {
-            job: Some(job),
-            ..SubmitResponse::default()
-        })
+impl Jobs for Recorded {
+    async fn submit(&self, _: &Context, _: SubmitRequest) -> Result<SubmitResponse, Status> {
+        Err(Status::internal("not asked for here"))
     }
 
     async fn cancel(&self, _: &Context, _: JobRef) -> Result<Job, Status> {
@@ -49,13 +34,15 @@ impl Jobs for Submitted {
         Ok(Job::default())
     }
 
-    async fn record(&self, _: &Context, _: RecordRequest) -> Result<Empty, Status> {
-        Err(Status::internal("not asked for here"))
+    async fn record(&self, context: &Context, request: RecordRequest) -> Result<Empty, Status> {
+        assert_eq!(context.principal, "system");
+        self.0.lock().unwrap().extend(request.found);
+        Ok(Empty {})
     }
 }
 
-async fn serve_jobs(fleet: &Fleet) -> (Arc<Submitted>, Server) {
-    let jobs = Arc::new(Submitted::default());
+async fn serve_jobs(fleet: &Fleet) -> (Arc<Recorded>, Server) {
+    let jobs = Arc::new(Recorded::default());
     let gate: Arc<dyn Gate> = Arc::<kit::records::Store>::clone(&fleet.store);
     let served = Arc::new(JobsServer(Arc::clone(&jobs)));
     let server = serve(&fleet.bus, gate, JOBS.subject, served).await.unwrap();
@@ -91,6 +78,7 @@ async fn a_host_waits_until_it_is_approved() {
         .await
         .unwrap();
     assert!(!answer.approved && answer.message.contains("approval"));
+    assert_eq!(answer.retry_after_ms, 2_000);
     let host = fleet.record::<Host>("h1").await.unwrap();
     assert_eq!(host.approval(), Approval::Pending);
     let too_early = client.move_host(&context, &host_change("h1", "")).await;
@@ -156,29 +144,56 @@ async fn what_cannot_be_a_host_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test]
-async fn a_join_token_submits_the_job_that_adds_the_host_once_jobs_is_there() {
+async fn a_host_with_a_join_token_is_in_the_fleet_at_once_and_a_job_says_on_whose_word() {
     let fleet = Fleet::start().await;
-    let (client, context) = (&fleet.client, context());
+    fleet.add_group("lab", "").await;
+    let (jobs, server) = serve_jobs(&fleet).await;
+    let request = with_token("h1", &token(&fleet, "lab").await);
+    for _ in 0..2 {
+        let answer = fleet.client.register(&context(), &request).await.unwrap();
+        assert!(answer.approved, "{}", answer.message);
+    }
+    let host = fleet.record::<Host>("h1").await.unwrap();
+    assert_eq!(
+        (host.approval(), host.group_id.as_str()),
+        (Approval::Approved, "lab")
+    );
+    let recorded = jobs.0.lock().unwrap().clone();
+    let [joined] = recorded.as_slice() else {
+        panic!("not once: {recorded:?}");
+    };
+    let said = (joined.kind.as_str(), joined.owner.as_str());
+    assert_eq!(said, ("host_add", context().principal.as_str()));
+    let id = joined.target.as_ref().map(|target| target.id.as_str());
+    assert_eq!(id, Some("h1"));
+    let is_told = |change: &&PropertyChange| change.property == "approval";
+    assert!(joined.changes.iter().any(|change| is_told(&change)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_with_a_join_token_does_not_wait_for_jobs() {
+    let fleet = Fleet::start().await;
+    let request = with_token("h1", &token(&fleet, "").await);
+    let answer = fleet.client.register(&context(), &request).await.unwrap();
+    assert!(answer.approved, "{}", answer.message);
+}
+
+#[tokio::test]
+async fn a_join_token_of_a_group_that_is_gone_lets_nobody_in() {
+    let fleet = Fleet::start().await;
     fleet.add_group("lab", "").await;
     let request = with_token("h1", &token(&fleet, "lab").await);
-    let away = client.register(&context, &request).await.unwrap();
-    assert!(
-        !away.approved && away.message.contains("tried again"),
-        "{}",
-        away.message
-    );
-    let (jobs, server) = serve_jobs(&fleet).await;
-    for _ in 0..2 {
-        let answer = client.register(&context, &request).await.unwrap();
-        assert!(answer.message.contains("j-add"), "{}", answer.message);
-    }
-    let submitted = jobs.0.lock().unwrap().clone();
-    assert_eq!(submitted.len(), 2);
-    assert_eq!(submitted[0], submitted[1]);
-    assert!(submitted[0].0.contains("h1"));
-    let kind = submitted[0].1.params.clone().unwrap().kind.unwrap();
-    assert!(matches!(kind, Kind::HostAdd(add) if add.host_id == "h1" && add.group_id == "lab"));
-    server.stop().await;
+    let lab = ObjectId {
+        id: "lab".to_owned(),
+        ..ObjectId::default()
+    };
+    fleet.client.delete_group(&context(), &lab).await.unwrap();
+    let answer = fleet.client.register(&context(), &request).await.unwrap();
+    assert!(!answer.approved);
+    assert!(answer.message.contains("group"), "{}", answer.message);
+    let host = fleet.record::<Host>("h1").await.unwrap();
+    assert_eq!(host.approval(), Approval::Pending);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Changes that a service found: jobs that have ended when they begin, for the audit.
+//! What a service found, or did by itself on somebody's standing word: jobs that have ended when they begin, for the audit.
 
 use contracts::call::Context;
 use contracts::common::Empty;
@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use kit::records::Decision;
 
 use super::Api;
-use crate::kinds::FOUND;
+use crate::kinds::{self, FOUND};
 
 /// Changes in one call; a service that found more makes more calls.
 const FOUND_MAX: usize = 10_000;
@@ -17,7 +17,7 @@ const FOUND_MAX: usize = 10_000;
 /// Jobs that are written at the same time.
 const WRITES_AT_ONCE: usize = 32;
 
-/// Who found it, for people.
+/// Who did it when nobody asked for it, for people.
 const OWNER: &str = "system";
 
 impl Api {
@@ -34,6 +34,9 @@ impl Api {
         }
         for found in &request.found {
             check_id("found.job_id", &found.job_id)?;
+            if !found.kind.is_empty() {
+                kinds::named(&found.kind)?;
+            }
         }
         let now_ms = self.engine.world.now_ms();
         let jobs = request.found.into_iter();
@@ -61,11 +64,15 @@ impl Api {
 }
 
 fn finished(found: FoundChange, context: &Context, now_ms: i64) -> Job {
+    let or = |said: String, other: &str| match said.as_str() {
+        "" => other.to_owned(),
+        _ => said,
+    };
     Job {
         id: found.job_id,
-        kind: FOUND.to_owned(),
+        kind: or(found.kind, FOUND),
         state: JobState::Succeeded.into(),
-        owner: OWNER.to_owned(),
+        owner: or(found.owner, OWNER),
         target: found.target,
         group_id: found.group_id,
         changes: found.changes,

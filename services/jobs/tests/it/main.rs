@@ -18,6 +18,7 @@ mod harness;
 mod history;
 mod lifecycle;
 mod outage;
+mod record;
 mod refusals;
 mod submit;
 mod waiting;

@@ -265,6 +265,13 @@ impl<R: Record> Mirror<R> {
         row.map(|row| decode(id.to_owned(), &row)).transpose()
     }
 
+    /// Whether a record has been deleted in the last days and not been made again.
+    pub fn was_deleted(&self, id: &str) -> Result<bool, Status> {
+        let view = self.reader.view()?;
+        let revision = view.tombstone(R::BUCKET, id).map_err(|e| unreadable(&e))?;
+        Ok(revision > 0)
+    }
+
     /// Every record, in order of id.
     pub fn list(&self) -> Result<Vec<Stored<R>>, Status> {
         let view = self.reader.view()?;
