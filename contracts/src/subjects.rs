@@ -129,6 +129,15 @@ pub fn all_records(bucket: &str) -> String {
     format!("$KV.{bucket}.>")
 }
 
+/// Every entry of a log that keeps more than one subject.
+pub fn subject_of_log(log: &str) -> Option<String> {
+    match log.strip_prefix("KV_") {
+        Some(bucket) => Some(all_records(bucket)),
+        None if log == EVENTS => Some(all_events()),
+        None => None,
+    }
+}
+
 /// The id in the subject of a record.
 pub fn record_id<'a>(bucket: &str, subject: &'a str) -> Option<&'a str> {
     subject
@@ -140,6 +149,15 @@ pub fn record_id<'a>(bucket: &str, subject: &'a str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subject_of_a_log_is_that_of_all_that_it_keeps() {
+        assert_eq!(
+            subject_of_log(&bucket_stream("vm")),
+            Some(all_records("vm"))
+        );
+        assert_eq!(subject_of_log(EVENTS), Some(all_events()));
+    }
 
     #[test]
     fn a_record_id_comes_back_from_its_subject() {

@@ -147,7 +147,7 @@ pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
 /// on an inventory that has just come back.
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// The longest that inventory can have a host wait before it asks again whether it is approved.
+/// The longest that inventory can have a host wait before it asks again whether it is approved, or sends a report again.
 pub(crate) const ASK_AGAIN_MAX: Duration = Duration::from_secs(120);
 
 /// Facts that have not changed are told again after this time, so that who reads them knows how old they may be.

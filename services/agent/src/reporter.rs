@@ -187,6 +187,10 @@ impl Reporter {
                 }
             };
             match self.inventory.report(&self.context, &report).await {
+                Ok(answer) if answer.retry_after_ms > 0 => {
+                    let pause = Duration::from_millis(answer.retry_after_ms.into());
+                    sleep(pause.min(limits::ASK_AGAIN_MAX)).await;
+                }
                 Ok(answer) => {
                     if backlog.answered(answer) == Heard::RegisterAgain {
                         return Heard::RegisterAgain;

@@ -3,6 +3,7 @@
 mod found;
 mod groups;
 mod hosts;
+mod intake;
 mod joining;
 mod locks;
 mod machines;
@@ -10,6 +11,7 @@ mod refresh;
 mod reports;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Status;
@@ -33,7 +35,9 @@ pub(crate) struct Api {
     fleet: Fleet,
     jobs: JobsClient,
     caller: Arc<dyn Call>,
-    ask_times: joining::AskTimes,
+    intake: intake::Intake,
+    /// Of hosts that are not in the fleet.
+    ask_times: intake::AskTimes,
 }
 
 impl Api {
@@ -43,7 +47,8 @@ impl Api {
             fleet,
             jobs: JobsClient::new(Arc::clone(&caller)),
             caller,
-            ask_times: joining::AskTimes::default(),
+            intake: intake::Intake::new(),
+            ask_times: joining::ask_times(),
         }
     }
 }
@@ -141,4 +146,8 @@ impl Inventory for Api {
     async fn delete_vm(&self, context: &Context, request: ObjectId) -> Result<Empty, Status> {
         self.forget_machine(context, request).await
     }
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

@@ -281,6 +281,30 @@ async fn a_host_registers_until_it_is_approved_and_then_tells_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_comes_at_a_busy_moment_is_sent_again_as_it_was() {
+    let world = World::new().await;
+    let later = ReportResponse {
+        retry_after_ms: 1,
+        ..ReportResponse::default()
+    };
+    world.inventory.told(|told| {
+        told.approved = true;
+        told.answer = Some(later);
+    });
+    let (stop, agent) = world.start_agent();
+    let (first, second) = world
+        .until("the same report again", |told| match &*told.reports {
+            [first, second, ..] => Some((first.clone(), second.clone())),
+            _ => None,
+        })
+        .await;
+    assert!(first.whole);
+    assert_eq!(first, second);
+    stop.cancel();
+    agent.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reports_survive_lost_answers_gaps_and_a_bus_that_is_away() {
     let mut world = World::new().await;
     world.inventory.told(|told| told.approved = true);

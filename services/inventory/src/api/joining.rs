@@ -1,6 +1,5 @@
 //! Hosts that make themselves known, and the tokens that let them in.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use contracts::call::Context;
@@ -11,7 +10,8 @@ use contracts::{Code, Status, names};
 use kit::records::Decision;
 use uuid::Uuid;
 
-use super::Api;
+use super::intake::AskTimes;
+use super::{Api, millis};
 use crate::core::registration::{self, Invitation, Registered};
 use crate::core::token;
 
@@ -23,31 +23,17 @@ const JOIN_KIND: &str = "host_add";
 
 const WAITS_FOR_APPROVAL: &str = "This host waits for an administrator's approval. Approve it, or set a join token at the agent.";
 
+/// Between two asks of any hosts that wait. An ask costs well under a millisecond.
+const ASK_SPACING: Duration = Duration::from_millis(20);
+
 /// When a host that waits asks again, if few do.
-const ASK_AGAIN_MS: i64 = 2_000;
+const ASK_AGAIN_MIN: Duration = Duration::from_secs(2);
 
 /// The longest that a host hears of its approval late.
-const ASK_AGAIN_MAX_MS: i64 = 60_000;
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(60);
 
-/// Between two asks of any hosts. An ask costs well under a millisecond.
-const ASK_SPACING_MS: i64 = 20;
-
-/// Gives hosts that wait a time each at which to ask again.
-#[derive(Default)]
-pub(super) struct AskTimes(AtomicI64);
-
-impl AskTimes {
-    fn wait_ms(&self, now_ms: i64) -> u32 {
-        let last = now_ms.saturating_add(ASK_AGAIN_MAX_MS);
-        let next = |free: i64| free.max(now_ms).saturating_add(ASK_SPACING_MS).min(last);
-        let free = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| {
-                Some(next(free))
-            });
-        let at = next(free.unwrap_or(now_ms));
-        u32::try_from(at.saturating_sub(now_ms).max(ASK_AGAIN_MS)).unwrap_or(0)
-    }
+pub(super) fn ask_times() -> AskTimes {
+    AskTimes::within(ASK_AGAIN_MIN, ASK_AGAIN_MAX)
 }
 
 impl Api {
@@ -99,7 +85,7 @@ impl Api {
         RegisterResponse {
             approved: false,
             message: why_not,
-            retry_after_ms: self.ask_times.wait_ms(self.fleet.now_ms()),
+            retry_after_ms: millis(self.ask_times.next(self.fleet.now_ms(), ASK_SPACING)),
         }
     }
 
@@ -178,22 +164,5 @@ impl Api {
             token: format!("{id}.{secret}"),
             expires_ms,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_that_wait_ask_each_at_its_own_time() {
-        let times = AskTimes::default();
-        let waits: Vec<u32> = (0..5_000).map(|_| times.wait_ms(1_000)).collect();
-        assert_eq!(waits.first(), Some(&2_000));
-        assert_eq!(waits.get(199), Some(&4_000));
-        assert_eq!(waits.get(200), Some(&4_020));
-        assert_eq!(waits.last(), Some(&60_000));
-        // however many asked, a minute later nobody waits for them
-        assert_eq!(times.wait_ms(61_000), 2_000);
     }
 }

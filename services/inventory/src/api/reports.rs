@@ -1,6 +1,7 @@
 //! Reports of hosts: what changed on them, in order, answered when it is durable.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use contracts::call::Context;
 use contracts::host::{VmReport, VmState};
@@ -11,7 +12,7 @@ use contracts::{Status, names};
 use futures::{StreamExt, TryStreamExt};
 use kit::records::{Decision, Stored};
 
-use super::{Api, WRITES_AT_ONCE};
+use super::{Api, WRITES_AT_ONCE, millis};
 use crate::core::report::{
     Outcome, Sender, Verdict, check_machine, check_request, check_told_once, judge, told_twice,
 };
@@ -111,6 +112,15 @@ pub(super) fn passable<'a>(
     })
 }
 
+/// Not taken now.
+fn later(host: &Host, away: Duration) -> ReportResponse {
+    ReportResponse {
+        applied_number: host.report_number,
+        retry_after_ms: millis(away),
+        ..ReportResponse::default()
+    }
+}
+
 impl Api {
     pub(super) async fn apply_report(
         &self,
@@ -125,6 +135,14 @@ impl Api {
             });
         };
         if judge(&host, &request)? == Verdict::Apply {
+            let turn = match request.whole {
+                true => self.intake.turn(self.fleet.now_ms()).await.map(Some),
+                false => Ok(None),
+            };
+            let _turn = match turn {
+                Ok(turn) => turn,
+                Err(away) => return Ok(later(&host, away)),
+            };
             self.apply_machines(context, &host, &request).await?;
             let after = self.close_report(context, &request).await?;
             if after.group_id != host.group_id {
@@ -134,13 +152,13 @@ impl Api {
                 applied_number: request.number,
                 // A part of a picture that nobody has seen.
                 want_whole: request.number == 1 && !request.whole,
-                unknown_host: false,
+                ..ReportResponse::default()
             });
         }
         Ok(ReportResponse {
             applied_number: host.report_number,
             want_whole: judge(&host, &request)? == Verdict::Gap,
-            unknown_host: false,
+            ..ReportResponse::default()
         })
     }
 

@@ -115,10 +115,15 @@ fn is_more_than_known<R: Record>(before: Option<&Before<R>>, after: Option<(&R, 
     }
 }
 
-/// Subject of every event of the object that an event is of.
+/// The object that an event is of.
+pub(super) fn id(outgoing: &Outgoing) -> String {
+    let event = Event::decode(outgoing.event.clone());
+    event.unwrap_or_default().id
+}
+
+/// Subject of every event of the object that an event is of. The server looks at every object of the kind for it.
 pub(super) fn subject_of_object<R: Record>(outgoing: &Outgoing) -> String {
-    let event = Event::decode(outgoing.event.clone()).unwrap_or_default();
-    subjects::event("*", R::BUCKET, &event.id, "*")
+    subjects::event("*", R::BUCKET, &id(outgoing), "*")
 }
 
 /// The event anew, as a change of what the last event of the object said.

@@ -14,7 +14,7 @@ const POINTS: [(&str, u32); 17] = [
     ("after ensure EVENTS", 2),
     ("after ensure KV_vm", 1),
     ("after info KV_vm", 2),
-    ("after last EVENTS", 2),
+    ("after last EVENTS", 3),
     ("after last KV_vm", 1),
     ("after read KV_vm", 1),
     ("before append EVENTS", 3),
@@ -23,7 +23,7 @@ const POINTS: [(&str, u32); 17] = [
     ("before ensure KV_vm", 1),
     ("before entry KV_vm", 3),
     ("before info KV_vm", 2),
-    ("before last EVENTS", 2),
+    ("before last EVENTS", 3),
     ("before last KV_vm", 1),
     ("before read KV_vm", 1),
 ];
@@ -134,7 +134,7 @@ async fn a_process_that_dies_at_any_point_loses_and_doubles_nothing() {
         .flat_map(|point| [(point.clone(), false), (point, true)])
         .collect();
     // With and without everything on the disk.
-    assert_eq!(deaths.len(), 2 * 33);
+    assert_eq!(deaths.len(), 2 * 35);
     let lanes = (0..LANES).map(async |lane| {
         let nats = NatsServer::start().await.unwrap();
         for (point, flushes) in deaths.iter().skip(lane).step_by(LANES) {

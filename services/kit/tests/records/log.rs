@@ -92,16 +92,23 @@ pub(super) async fn beginning(jetstream: &jetstream::Context) -> u64 {
     stream.cached_info().config.first_sequence.unwrap() - 1
 }
 
-/// Each of these revisions, counted from the beginning of the log, is one event, in order; and the events of one record
-/// follow from each other.
+/// Each of these revisions, counted from the beginning of the log, is one event; and the events of one record are in order
+/// and follow from each other.
 pub(super) async fn assert_told_once(jetstream: &jetstream::Context, revisions: &[u64]) {
     let beginning = beginning(jetstream).await;
     let events = all_events(jetstream, revisions.len()).await;
-    let told: Vec<u64> = events.iter().map(|e| e.revision - beginning).collect();
+    let mut told: Vec<u64> = events.iter().map(|e| e.revision - beginning).collect();
+    told.sort_unstable();
     assert_eq!(told, revisions);
     let mut states = BTreeMap::new();
     for event in events {
-        let before = states.insert(event.id, event.after).unwrap_or_default();
+        let now = (event.revision, event.after);
+        let (revision, before) = states.insert(event.id, now).unwrap_or_default();
+        assert!(
+            revision < event.revision,
+            "{revision}, then {}",
+            event.revision
+        );
         assert_eq!(event.before, before, "revision {}", event.revision);
     }
 }

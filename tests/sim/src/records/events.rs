@@ -1,4 +1,4 @@
-//! What happened is told: in order, once, from the truth, and to the end.
+//! What happened is told: in order for each object, once, from the truth, and to the end.
 
 use std::collections::BTreeMap;
 
@@ -51,9 +51,10 @@ pub(super) fn check(site: &Site) {
 }
 
 fn revisions_rise(world: &World, told: &[Told]) {
-    let mut newest = BTreeMap::<&str, u64>::new();
+    let mut newest = BTreeMap::<(&str, &str), u64>::new();
     for Told { created, event, .. } in told {
-        let before = newest.insert(created, event.revision).unwrap_or(0);
+        let object = (created.as_str(), event.id.as_str());
+        let before = newest.insert(object, event.revision).unwrap_or(0);
         if event.revision <= before {
             world.violation(format!(
                 "event {} of {} comes after {before}",

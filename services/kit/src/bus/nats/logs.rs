@@ -6,6 +6,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, RetentionPolicy};
 use async_nats::jetstream::{self, ErrorCode};
+use contracts::subjects;
 
 use super::NatsBus;
 use super::connect::ACK_TIMEOUT;
@@ -150,6 +151,9 @@ impl NatsBus {
             .get_stream_no_info(log)
             .await
             .map_err(|e| broken(format!("log {log}"), e))?;
+        // The server looks at every subject that a filter could mean, except where it can mean any.
+        let is_any = subjects::subject_of_log(log).is_some_and(|subject| subject == filter);
+        let filter = if is_any { ">" } else { filter };
         // Not a direct get: that may be answered by a follower that is behind.
         match stream
             .raw_message_builder()
