@@ -8,7 +8,7 @@ use contracts::rest::Page;
 
 use super::extract::{Asked, Reflecting};
 use crate::core::fields::Listed;
-use crate::core::list::{ListQuery, select, show};
+use crate::core::list::{ListQuery, show};
 use crate::error::Outcome;
 use crate::store::Kind;
 
@@ -20,13 +20,7 @@ pub(super) fn list<R: Listed>(
     complete: impl FnOnce(&mut [R::Rest]) -> Outcome<()>,
 ) -> Outcome<Response> {
     let names = asked.views.names()?;
-    let (selected, revision) = {
-        let snapshot = kind.snapshot()?;
-        (
-            select(snapshot.records(), query, &names)?,
-            snapshot.revision,
-        )
-    };
+    let (selected, revision) = kind.page(query, &names)?;
     let mut items: Vec<R::Rest> = selected.records.iter().map(|r| r.to_rest(&names)).collect();
     complete(&mut items)?;
     let page = Page {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, PartialSchema};
 use super::fields::Listed;
 use super::filter::Filter;
 use super::names::Names;
-use super::sort::{Sort, list_name, read_cursor, write_cursor};
+use super::sort::{Place, Sort, list_name, read_cursor, write_cursor};
 use crate::error::{Failure, Outcome};
 
 /// Items on a page when the client does not say.
@@ -50,49 +50,82 @@ pub(crate) struct Selected<R> {
     pub(crate) total: u64,
 }
 
-/// Picks a page out of all records.
-pub(crate) fn select<'a, R: Listed>(
-    records: impl Iterator<Item = &'a Arc<R>>,
-    query: &ListQuery,
-    names: &Names,
-) -> Outcome<Selected<R>> {
-    let order = if query.sort.trim().is_empty() {
-        R::DEFAULT_SORT
-    } else {
-        &query.sort
-    };
-    let filter = Filter::<R>::parse(&query.filter, names)?;
-    let sort = Sort::<R>::parse(order)?;
-    let list = list_name(R::BUCKET, &query.filter, order);
-    let after = query
-        .cursor
-        .as_deref()
-        .map(|text| read_cursor(&list, text))
-        .transpose()?;
-    let limit = limit(query.limit)?;
-    let mut total = 0;
-    let mut rest: Vec<&Arc<R>> = records
-        .filter(|record| filter.takes(record))
-        .inspect(|_| total += 1)
-        .filter(|record| {
-            after
-                .as_ref()
-                .is_none_or(|place| sort.is_after(record, place, names))
+/// A page that is wanted: of which list, from where.
+pub(crate) struct Wanted<R: 'static> {
+    /// Names the list.
+    pub(crate) list: String,
+    pub(crate) filter: Filter<R>,
+    pub(crate) sort: Sort<R>,
+    pub(crate) after: Option<Place>,
+    pub(crate) limit: usize,
+}
+
+impl<R: Listed> Wanted<R> {
+    pub(crate) fn read(query: &ListQuery, names: &Names) -> Outcome<Self> {
+        let order = if query.sort.trim().is_empty() {
+            R::DEFAULT_SORT
+        } else {
+            &query.sort
+        };
+        let filter = Filter::<R>::parse(&query.filter, names)?;
+        let sort = Sort::<R>::parse(order)?;
+        let list = list_name(R::BUCKET, &query.filter, order);
+        let cursor = query.cursor.as_deref();
+        let after = cursor.map(|text| read_cursor(&list, text)).transpose()?;
+        Ok(Self {
+            list,
+            filter,
+            sort,
+            after,
+            limit: limit(query.limit)?,
         })
-        .collect();
-    let more = rest.len() > limit;
-    if more {
-        // The page's records come to the front, so that only they need sorting.
-        rest.select_nth_unstable_by(limit, |a, b| sort.compare(a, b, names));
-        rest.truncate(limit);
     }
-    rest.sort_unstable_by(|a, b| sort.compare(a, b, names));
-    let last = rest.last().filter(|_| more);
-    Ok(Selected {
-        next_cursor: last.map(|record| write_cursor(&list, sort.place_of(record, names))),
-        records: rest.into_iter().cloned().collect(),
-        total,
-    })
+
+    /// Picks the page out of all records.
+    pub(crate) fn select<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Arc<R>>,
+        names: &Names,
+    ) -> Selected<R> {
+        let (sort, limit) = (&self.sort, self.limit);
+        let mut total = 0;
+        let mut rest: Vec<&Arc<R>> = records
+            .filter(|record| self.filter.takes(record))
+            .inspect(|_| total += 1)
+            .filter(|record| {
+                self.after
+                    .as_ref()
+                    .is_none_or(|place| sort.is_after(record, place, names))
+            })
+            .collect();
+        let more = rest.len() > limit;
+        if more {
+            // The page's records come to the front, so that only they need sorting.
+            rest.select_nth_unstable_by(limit, |a, b| sort.compare(a, b, names));
+            rest.truncate(limit);
+        }
+        rest.sort_unstable_by(|a, b| sort.compare(a, b, names));
+        let records = rest.into_iter().cloned().collect();
+        self.selected(records, more, total, names)
+    }
+
+    pub(crate) fn selected(
+        &self,
+        records: Vec<Arc<R>>,
+        more: bool,
+        total: u64,
+        names: &Names,
+    ) -> Selected<R> {
+        let last = records.last().filter(|_| more);
+        Selected {
+            next_cursor: last.map(|record| {
+                let place = self.sort.place_of(record, names);
+                write_cursor(&self.list, place)
+            }),
+            records,
+            total,
+        }
+    }
 }
 
 fn limit(asked: Option<usize>) -> Outcome<usize> {
@@ -238,7 +271,13 @@ mod tests {
     }
 
     fn page(fleet: &Fleet, query: &ListQuery) -> Selected<Vm> {
-        select(fleet.values(), query, &some_names()).unwrap()
+        select(fleet, query).unwrap()
+    }
+
+    fn select(fleet: &Fleet, query: &ListQuery) -> Outcome<Selected<Vm>> {
+        let names = some_names();
+        let wanted = Wanted::read(query, &names)?;
+        Ok(wanted.select(fleet.values(), &names))
     }
 
     /// Every id, page after page, while `between` changes the fleet.
@@ -320,11 +359,7 @@ mod tests {
             ("state:running", "name", changed),
             ("state:running", "name", Some("%%%".to_owned())),
         ] {
-            let refused = select(
-                fleet.values(),
-                &query(filter, sort, 5, cursor),
-                &some_names(),
-            );
+            let refused = select(&fleet, &query(filter, sort, 5, cursor));
             assert_eq!(refused.err().unwrap().status().field, "cursor");
         }
     }
@@ -333,10 +368,10 @@ mod tests {
     fn a_limit_or_field_that_makes_no_sense_is_refused_by_name() {
         let fleet = fleet(3);
         for limit in [0, 1_001] {
-            let refused = select(fleet.values(), &query("", "", limit, None), &some_names());
+            let refused = select(&fleet, &query("", "", limit, None));
             assert_eq!(refused.err().unwrap().status().field, "limit");
         }
-        let refused = select(fleet.values(), &query("", "colour", 5, None), &some_names());
+        let refused = select(&fleet, &query("", "colour", 5, None));
         assert_eq!(refused.err().unwrap().status().field, "sort");
         let empty = Page::<rest::Vm> {
             items: Vec::new(),

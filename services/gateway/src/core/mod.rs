@@ -1,6 +1,7 @@
 //! Pure decisions: no clock, no randomness, no I/O.
 
 pub(crate) mod names;
+pub(crate) mod order;
 pub(crate) mod placing;
 
 pub(crate) mod fields;

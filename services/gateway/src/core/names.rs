@@ -7,7 +7,7 @@ use contracts::inventory::{Host, HostGroup};
 use contracts::limits;
 
 /// Names of hosts, and the tree of groups.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Names {
     hosts: HashMap<String, String>,
     /// Hosts that do not respond.
@@ -15,7 +15,7 @@ pub(crate) struct Names {
     groups: HashMap<String, Group>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Group {
     name: String,
     parent_id: String,

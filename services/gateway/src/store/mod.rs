@@ -1,5 +1,6 @@
 //! The gateway's views of what other services own: host groups, hosts, virtual machines, jobs.
 
+mod orders;
 mod refreshed;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +20,10 @@ use kit::rpc::Gate;
 use kit::service::Parts;
 
 use crate::core::fields::Listed;
+use crate::core::list::{ListQuery, Selected, Wanted};
 use crate::core::names::Names;
 use crate::error::{Failure, Outcome};
+use orders::Orders;
 pub(crate) use refreshed::LastRefreshes;
 
 /// How long a client waits until the views have seen what it has.
@@ -33,9 +36,10 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
 const IDS_SHOWN_MAX: usize = 10;
 
 /// One kind: its view, and all of it in memory.
-pub(crate) struct Kind<R> {
+pub(crate) struct Kind<R: 'static> {
     pub(crate) mirror: Mirror<R>,
     table: Arc<Table<R>>,
+    orders: Orders<R>,
 }
 
 pub(crate) struct Views {
@@ -55,7 +59,11 @@ impl<R: Record> Kind<R> {
         let mirror = store.mirror::<R>().await?;
         let table = Arc::new(Table::new(mirror.clone()).map_err(|status| *status)?);
         tokio::spawn(table::follow(Arc::clone(&table), parts.stop.clone()));
-        Ok(Self { mirror, table })
+        Ok(Self {
+            mirror,
+            table,
+            orders: Orders::default(),
+        })
     }
 
     pub(crate) fn snapshot(&self) -> Outcome<Snapshot<'_, R>> {
@@ -72,6 +80,16 @@ impl<R: Record> Kind<R> {
 }
 
 impl<R: Listed> Kind<R> {
+    /// A page of a list, and the revision that it reflects.
+    pub(crate) fn page(
+        &self,
+        query: &ListQuery,
+        names: &Arc<Names>,
+    ) -> Outcome<(Selected<R>, u64)> {
+        let wanted = || Wanted::read(query, names);
+        self.orders.page(self, wanted, names)
+    }
+
     /// The record with this id, or the one with exactly this name.
     pub(crate) fn by_id_or_name(
         &self,
@@ -183,7 +201,12 @@ impl Views {
                 hosts.records().map(Arc::as_ref),
                 groups.records().map(Arc::as_ref),
             );
-            *kept = (revisions, Arc::new(names));
+            // Most changes of hosts are of other things; what was made with the names stays of use then.
+            if *kept.1 == names {
+                kept.0 = revisions;
+            } else {
+                *kept = (revisions, Arc::new(names));
+            }
         }
         Ok(Arc::clone(&kept.1))
     }

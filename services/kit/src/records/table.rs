@@ -32,6 +32,8 @@ struct Feed<R> {
     changes: Receiver<Arc<Change<R>>>,
     /// What the table reflects.
     revision: u64,
+    /// How often the whole view was read.
+    loads: u64,
 }
 
 /// The view was thrown away and is being rebuilt: records may be gone without a change that says so.
@@ -43,12 +45,18 @@ pub struct Snapshot<'a, R> {
     rows: RwLockReadGuard<'a, Rows<R>>,
     /// Which revision it reflects.
     pub revision: u64,
+    /// As long as this is the same, the changes that the view has told lead from one snapshot to the next.
+    pub loads: u64,
 }
 
 impl<R: Record> Snapshot<'_, R> {
     /// In the order of their ids.
     pub fn records(&self) -> impl Iterator<Item = &Arc<R>> {
         self.rows.values().map(|row| &row.record)
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Arc<R>> {
+        self.rows.get(id).map(|row| &row.record)
     }
 
     /// How many there are.
@@ -64,6 +72,7 @@ impl<R: Record> Table<R> {
             feed: Mutex::new(Feed {
                 changes: mirror.changes(),
                 revision: 0,
+                loads: 0,
             }),
             rows: RwLock::default(),
             mirror,
@@ -76,11 +85,12 @@ impl<R: Record> Table<R> {
     pub fn snapshot(&self) -> Result<Snapshot<'_, R>, Box<Status>> {
         let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
         self.catch_up(&mut feed)?;
-        let revision = feed.revision;
+        let (revision, loads) = (feed.revision, feed.loads);
         drop(feed);
         Ok(Snapshot {
             rows: self.rows.read().unwrap_or_else(PoisonError::into_inner),
             revision,
+            loads,
         })
     }
 
@@ -133,6 +143,7 @@ impl<R: Record> Table<R> {
     fn load(&self, feed: &mut Feed<R>) -> Result<(), Box<Status>> {
         feed.changes = self.mirror.changes();
         feed.revision = self.mirror.revision();
+        feed.loads += 1;
         let records = self.mirror.list()?;
         let rows = records.into_iter().map(|stored| {
             let row = Row {
