@@ -132,7 +132,7 @@ pub fn servers_of(service: &crate::call::Service) -> &'static [&'static str] {
         "Transfer" => &["transfer"],
         "Performance" => &["performance"],
         "Webhooks" => &["webhooks"],
-        "Library" => &["library"],
+        "Library" | "Templates" => &["library"],
         "Refresher" => &["refresher"],
         "Refreshable" => &REFRESHABLES,
         _ => &["agent"],

@@ -27,7 +27,7 @@ const fn verb(name: &'static str, when: &'static str) -> Verb {
 }
 
 /// Every kind that has events, in the order of the documentation.
-pub const DESCRIBED: [Described; 9] = [
+pub const DESCRIBED: [Described; 12] = [
     Described {
         kind: buckets::VM,
         message: "muster.inventory.v1.Vm",
@@ -200,6 +200,44 @@ pub const DESCRIBED: [Described; 9] = [
                 "Anything else that is tracked: the file was written anew, or somebody has described it.",
             ),
             verb("deleted", "It was forgotten, by itself or with its share."),
+        ],
+    },
+    Described {
+        kind: buckets::TEMPLATE,
+        message: "muster.library.v1.Template",
+        meaning: "What machines are made from: disks by reference to the library, a hardware profile, a guest profile. That \
+                  it can be used, or no longer, is no change of its own: events of its images tell why.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb("created", "Somebody has made it."),
+            verb("updated", "Somebody has changed it."),
+            verb(
+                "deleted",
+                "Somebody has removed it; machines that were made from it stay.",
+            ),
+        ],
+    },
+    Described {
+        kind: buckets::HARDWARE_PROFILE,
+        message: "muster.library.v1.HardwareProfile",
+        meaning: "What machines of a template have: processors, memory, blank disks, network cards.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb("created", "Somebody has made it."),
+            verb("updated", "Somebody has changed it."),
+            verb("deleted", "Somebody has removed it; no template used it."),
+        ],
+    },
+    Described {
+        kind: buckets::GUEST_PROFILE,
+        message: "muster.library.v1.GuestProfile",
+        meaning: "How guests of a template are set up. User data is in no event: it may hold passwords. Other user data is \
+                  another `user_data_id`.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb("created", "Somebody has made it."),
+            verb("updated", "Somebody has changed it."),
+            verb("deleted", "Somebody has removed it; no template used it."),
         ],
     },
 ];

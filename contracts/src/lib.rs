@@ -47,7 +47,7 @@ pub use common::{Code, ObjectRef, PropertyChange, Status};
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Every service of the house, in the order of the documentation.
-pub fn services() -> [&'static call::Service; 13] {
+pub fn services() -> [&'static call::Service; 14] {
     [
         &inventory::INVENTORY,
         &jobs::JOBS,
@@ -60,6 +60,7 @@ pub fn services() -> [&'static call::Service; 13] {
         &webhooks::WEBHOOKS,
         &library::LIBRARY,
         &library::LIBRARYEND,
+        &library::TEMPLATES,
         &host::HOST,
         &data::DATAEND,
     ]

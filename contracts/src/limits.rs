@@ -74,3 +74,21 @@ pub const LIBRARY_PATH_BYTES_MAX: usize = 1_024;
 /// The slowest that a transfer may be told to go, in bytes a second. Slower, and the time between two chunks of 1 MiB looks
 /// as if the other end were gone.
 pub const TRANSFER_RATE_MIN: u64 = 64 << 10;
+
+/// Templates, and profiles of each kind. Lists of them are answered whole.
+pub const DEFINITIONS_MAX: usize = 1_000;
+
+/// User data of a guest: what clouds take at most is 16 KiB to 64 KiB.
+pub const USER_DATA_BYTES_MAX: usize = 64 << 10;
+
+/// SSH keys of one user of a guest.
+pub const SSH_KEYS_MAX: usize = 64;
+
+/// A key of RSA with 16,384 bits has 2.8 KiB.
+pub const SSH_KEY_CHARS_MAX: usize = 4_096;
+
+/// Users that a guest profile makes.
+pub const GUEST_USERS_MAX: usize = 64;
+
+/// Roles that a template names.
+pub const ROLES_MAX: usize = 64;

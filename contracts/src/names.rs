@@ -1,5 +1,7 @@
 //! What names and ids may look like. Checked where they enter, trusted afterwards.
 
+use std::collections::BTreeMap;
+
 use crate::{Status, limits};
 
 /// The root of the tree of host groups.
@@ -87,6 +89,85 @@ pub fn check_title(field: &str, title: &str) -> Result<(), Status> {
     )
 }
 
+/// Checks owner, description and tags, as people give them.
+pub fn check_words(
+    owner: &str,
+    description: &str,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), Status> {
+    short_line("owner", owner, limits::TITLE_CHARS_MAX)?;
+    if description.chars().count() > limits::DESCRIPTION_CHARS_MAX {
+        return Err(
+            Status::invalid("description", "The description is too long.").action(format!(
+                "Use {} characters at most.",
+                limits::DESCRIPTION_CHARS_MAX
+            )),
+        );
+    }
+    if tags.len() > limits::TAGS_MAX {
+        let message = format!("{} tags are too many.", tags.len());
+        let action = format!("Give it {} at most.", limits::TAGS_MAX);
+        return Err(Status::invalid("tags", message).action(action));
+    }
+    for (tag, value) in tags {
+        if tag.trim().is_empty() {
+            return Err(
+                Status::invalid("tags", "A tag has no name.").action("Give each tag a name.")
+            );
+        }
+        short_line("tags", tag, limits::TAG_CHARS_MAX)?;
+        short_line("tags", value, limits::TAG_CHARS_MAX)?;
+    }
+    Ok(())
+}
+
+fn short_line(field: &str, text: &str, chars_max: usize) -> Result<(), Status> {
+    if text.chars().count() <= chars_max && !text.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Status::invalid(
+        field,
+        format!("{:?} is too long, or more than a line.", shorten(text)),
+    )
+    .action(format!("Use {chars_max} characters at most, on one line.")))
+}
+
+/// Checks the host name of a guest: labels of letters, digits and hyphens, with dots between them.
+pub fn check_host_name(field: &str, name: &str) -> Result<(), Status> {
+    const CHARS_MAX: usize = 253;
+    let fits = name.len() <= CHARS_MAX;
+    if fits && name.split('.').all(|label| check_vm_name(label).is_ok()) {
+        return Ok(());
+    }
+    let message = format!("{:?} cannot be a host name.", shorten(name));
+    Err(Status::invalid(field, message)
+        .action("Use labels of 1 to 63 letters, digits and hyphens, with dots between them."))
+}
+
+/// Checks public keys for SSH, one a line as OpenSSH writes them. A private key is refused without being shown.
+pub fn check_ssh_keys(field: &str, keys: &[String]) -> Result<(), Status> {
+    let is_one = |key: &String| {
+        let mut words = key.split(' ');
+        let kind = words.next().unwrap_or_default();
+        let known = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
+        known.iter().any(|start| kind.starts_with(start))
+            && words.next().is_some_and(|blob| blob.starts_with("AAAA"))
+            && key.chars().count() <= limits::SSH_KEY_CHARS_MAX
+            && !key.contains(|c: char| c.is_control() || c == '"' || c == '\'' || c == '\\')
+    };
+    if keys.len() <= limits::SSH_KEYS_MAX && keys.iter().all(is_one) {
+        return Ok(());
+    }
+    let count = limits::SSH_KEYS_MAX;
+    Err(Status::invalid(
+        field,
+        "What is given is no public key for SSH, or too many.",
+    )
+    .action(format!(
+        "Give up to {count} lines as in a file id_ed25519.pub: type, key, comment."
+    )))
+}
+
 /// A text from outside, cut so that it fits into a message.
 pub fn shorten(text: &str) -> String {
     const CHARS_SHOWN: usize = 80;
@@ -109,6 +190,28 @@ mod tests {
         for bad in ["", "-a", "a-", "a/b", "a b", "ä", "../x", &"x".repeat(64)] {
             assert!(check_vm_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_guest_is_told_host_names_and_public_keys_only() {
+        assert!(check_host_name("host_name", "web-01.example.org").is_ok());
+        for bad in ["", "a..b", "-a", "a b", "a.", &"x.".repeat(200)] {
+            assert!(check_host_name("host_name", bad).is_err(), "{bad}");
+        }
+        let keys = |key: &str| check_ssh_keys("ssh_keys", &[key.to_owned()]);
+        assert!(keys("ssh-ed25519 AAAAC3Nz ann@example.org").is_ok());
+        assert!(keys("ecdsa-sha2-nistp256 AAAAE2Vj").is_ok());
+        for bad in [
+            "",
+            "ssh-ed25519",
+            "AAAAC3Nz",
+            "ssh-rsa AAAA\nssh-rsa AAAA",
+            "ssh-rsa AAAA \"x\"",
+        ] {
+            assert!(keys(bad).is_err(), "{bad}");
+        }
+        let secret = keys("-----BEGIN OPENSSH PRIVATE KEY-----").unwrap_err();
+        assert!(!secret.to_string().contains("OPENSSH"), "{secret}");
     }
 
     #[test]

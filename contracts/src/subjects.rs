@@ -30,9 +30,13 @@ pub mod buckets {
     pub const LIBRARY_SERVER: &str = "library_server";
     pub const LIBRARY_SHARE: &str = "library_share";
     pub const LIBRARY_ITEM: &str = "library_item";
+    pub const TEMPLATE: &str = "template";
+    pub const HARDWARE_PROFILE: &str = "hardware_profile";
+    pub const GUEST_PROFILE: &str = "guest_profile";
+    pub const GUEST_USER_DATA: &str = "guest_user_data";
 
     /// Each bucket with the service that owns it.
-    pub const OWNERS: [(&str, &str); 19] = [
+    pub const OWNERS: [(&str, &str); 23] = [
         (HOST_GROUP, "inventory"),
         (HOST, "inventory"),
         (VM, "inventory"),
@@ -52,6 +56,10 @@ pub mod buckets {
         (LIBRARY_SERVER, "library"),
         (LIBRARY_SHARE, "library"),
         (LIBRARY_ITEM, "library"),
+        (TEMPLATE, "library"),
+        (HARDWARE_PROFILE, "library"),
+        (GUEST_PROFILE, "library"),
+        (GUEST_USER_DATA, "library"),
     ];
 }
 

@@ -9,6 +9,7 @@
     clippy::indexing_slicing
 )]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -233,4 +234,18 @@ fn every_method_says_what_it_does_and_who_may_call_it() {
             );
         }
     }
+}
+
+/// One that is left out is on no page, and no program may serve or call it.
+#[test]
+fn every_service_block_is_a_service_of_the_house() {
+    let declared: BTreeSet<String> = diff::pool()
+        .services()
+        .map(|service| service.name().to_owned())
+        .collect();
+    let known: BTreeSet<String> = services()
+        .iter()
+        .map(|service| service.name.to_owned())
+        .collect();
+    assert_eq!(declared, known);
 }

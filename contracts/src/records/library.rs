@@ -1,7 +1,9 @@
 //! Records of the library.
 
 use super::{EventName, Record, event_name, indexes};
-use crate::library::{Item, Server, Share};
+use crate::library::{
+    GuestProfile, HardwareProfile, Item, Server, Share, StoredUserData, Template,
+};
 use crate::subjects::buckets;
 
 impl Record for Server {
@@ -61,6 +63,49 @@ impl Record for Item {
             (String::new(), item.path().to_owned())
         })
     }
+}
+
+impl Record for Template {
+    const BUCKET: &'static str = buckets::TEMPLATE;
+
+    fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
+        event_name(
+            before,
+            after,
+            |_, _| "updated",
+            |t| (String::new(), t.name.clone()),
+        )
+    }
+}
+
+impl Record for HardwareProfile {
+    const BUCKET: &'static str = buckets::HARDWARE_PROFILE;
+
+    fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
+        event_name(
+            before,
+            after,
+            |_, _| "updated",
+            |p| (String::new(), p.name.clone()),
+        )
+    }
+}
+
+impl Record for GuestProfile {
+    const BUCKET: &'static str = buckets::GUEST_PROFILE;
+
+    fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
+        event_name(
+            before,
+            after,
+            |_, _| "updated",
+            |p| (String::new(), p.name.clone()),
+        )
+    }
+}
+
+impl Record for StoredUserData {
+    const BUCKET: &'static str = buckets::GUEST_USER_DATA;
 }
 
 impl Item {

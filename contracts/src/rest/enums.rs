@@ -82,6 +82,16 @@ words! {
 }
 
 words! {
+    /// Whether machines can be made from a template.
+    TemplateStatus from library::TemplateStatus {
+        Unknown = Unspecified => "unknown",
+        Ok = Ok => "ok",
+        /// None can be made now.
+        Unusable = Unusable => "unusable",
+    }
+}
+
+words! {
     /// How a file of the library is recognised.
     ItemIdentity from library::Identity {
         Unknown = Unspecified => "unknown",

@@ -9,6 +9,7 @@
 mod enums;
 mod event;
 mod group;
+mod guest_profile;
 mod host;
 mod job;
 mod library;
@@ -23,16 +24,18 @@ mod rule;
 mod settings;
 mod simulate;
 mod status;
+mod template;
 mod vm;
 mod webhook;
 
 pub use enums::{
     Approval, Bond, DiskSource, Encryption, Goal, HostStatus, IfBusy, ItemIdentity, ItemKind,
-    ItemStatus, JobState, Level, RefreshOutcome, RefreshTrigger, StepState, Strength, Tips,
-    VmOrigin, VmState,
+    ItemStatus, JobState, Level, RefreshOutcome, RefreshTrigger, StepState, Strength,
+    TemplateStatus, Tips, VmOrigin, VmState,
 };
 pub use event::{Event, ObjectRef, PropertyChange};
 pub use group::{EffectiveGroup, EffectiveReserves, GroupSettings, HostGroup, InForce, Reserves};
+pub use guest_profile::{GuestProfile, GuestProfileList, GuestUser, SetGuestProfile};
 pub use host::{Datastore, Host, HostFacts, HostSettings, ImageFile, Network};
 pub use job::{Job, Plan, PlannedStep, Progress, Step};
 pub use library::{
@@ -49,8 +52,8 @@ pub use problem::Problem;
 pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};
 pub use request::{
     AddHost, ChangeOptions, CopyImage, CreateGroup, CreateJoinToken, CreateVm, DeleteOptions,
-    JoinToken, MoveHost, NewDisk, NewNetworkCard, Placing, RateRequest, SetThrottle, UpdateGroup,
-    UpdateVm, Weights,
+    JoinToken, MoveHost, NewDisk, NewNetworkCard, Placing, RateRequest, SetGuest, SetThrottle,
+    UpdateGroup, UpdateVm, Weights,
 };
 pub use rule::{AddRule, Rule, Rules};
 pub use settings::{SetGroupSettings, SetHost, SetReserves};
@@ -58,6 +61,10 @@ pub use simulate::{
     Bottleneck, Simulate, SimulatedMachines, SimulatedOutcome, SimulatedResource, Simulation,
 };
 pub use status::{Counts, Status, Versions};
+pub use template::{
+    HardwareProfile, HardwareProfileList, SetHardwareProfile, SetTemplate, Template, TemplateDisk,
+    TemplateList,
+};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};
 pub use webhook::{
     CreateWebhook, DeadLetter, DeadLetterList, NewWebhook, Redelivery, UpdateWebhook, Webhook,

@@ -38,14 +38,22 @@ pub struct DeleteOptions {
 pub struct CreateVm {
     /// 1 to 63 letters, digits and hyphens, starting and ending with a letter or digit.
     pub name: String,
-    /// Virtual processors.
-    #[serde(default = "one")]
-    pub vcpus: u32,
-    pub memory_bytes: u64,
-    /// In the order that the machine sees them.
+    /// Template of the library, by id or name. What is said beside it is otherwise than in the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// With a template: what the guest is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<SetGuest>,
+    /// Virtual processors. Absent: 1, or those of the template.
+    #[serde(default)]
+    pub vcpus: Option<u32>,
+    /// Must be there without a template.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// In the order that the machine sees them; behind those of a template.
     #[serde(default)]
     pub disks: Vec<NewDisk>,
-    /// Absent: one card on the network `user`.
+    /// Absent: one card on the network `user`, or those of the template.
     #[serde(default)]
     pub network_cards: Option<Vec<NewNetworkCard>>,
     /// Absent: who asks.
@@ -75,8 +83,18 @@ pub struct CreateVm {
     pub placing: Placing,
 }
 
-fn one() -> u32 {
-    1
+/// What the guest of a machine is told otherwise than the template's profile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetGuest {
+    /// Instead of the template's guest profile, by id or name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
+    /// Beside those of the profile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh_keys: Vec<String>,
 }
 
 /// A disk to be made.

@@ -14,6 +14,8 @@ use contracts::transfer::{Endpoint, TransferRecord};
 use contracts::{ObjectRef, diff};
 use prost::Name;
 
+use crate::definitions;
+
 const GROUP: &str = "0198c0de-7a01-7000-8000-00000000beef";
 const HOST_1: &str = "0198c0de-7a02-7000-8000-0000000000a1";
 const HOST_2: &str = "0198c0de-7a02-7000-8000-0000000000a2";
@@ -21,8 +23,8 @@ const VM: &str = "0198c0de-7a03-7000-8000-0000000000b1";
 const JOB: &str = "0198c0de-7a04-7000-8000-0000000000c1";
 const TRANSFER: &str = "0198c0de-7a05-7000-8000-0000000000d1";
 const SHARE: &str = "0198c0de-7a06-5000-8000-0000000000e1";
-const ITEM: &str = "0198c0de-7a07-4000-8000-0000000000f1";
-const TIME_MS: i64 = 1_796_000_000_000;
+pub(crate) const ITEM: &str = "0198c0de-7a07-4000-8000-0000000000f1";
+pub(crate) const TIME_MS: i64 = 1_796_000_000_000;
 
 /// One event of each verb.
 pub(crate) fn of(kind: &str) -> Box<dyn Iterator<Item = Event>> {
@@ -36,6 +38,9 @@ pub(crate) fn of(kind: &str) -> Box<dyn Iterator<Item = Event>> {
         "library_server" => Box::new(events(library_servers())),
         "library_share" => Box::new(events(shares())),
         "library_item" => Box::new(events(items())),
+        "template" => Box::new(events(definitions::templates())),
+        "hardware_profile" => Box::new(events(definitions::hardware_profiles())),
+        "guest_profile" => Box::new(events(definitions::guest_profiles())),
         other => panic!("{other} has no examples"),
     }
 }

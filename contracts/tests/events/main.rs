@@ -9,6 +9,7 @@
     clippy::indexing_slicing
 )]
 
+mod definitions;
 mod examples;
 mod page;
 
@@ -93,6 +94,19 @@ fn every_kind_that_has_events_is_described_and_no_other() {
         (buckets::LIBRARY_SERVER, has_events::<library::Server>()),
         (buckets::LIBRARY_SHARE, has_events::<library::Share>()),
         (buckets::LIBRARY_ITEM, has_events::<library::Item>()),
+        (buckets::TEMPLATE, has_events::<library::Template>()),
+        (
+            buckets::HARDWARE_PROFILE,
+            has_events::<library::HardwareProfile>(),
+        ),
+        (
+            buckets::GUEST_PROFILE,
+            has_events::<library::GuestProfile>(),
+        ),
+        (
+            buckets::GUEST_USER_DATA,
+            has_events::<library::StoredUserData>(),
+        ),
     ];
     let known: BTreeSet<&str> = buckets::OWNERS.iter().map(|(bucket, _)| *bucket).collect();
     let asked: BTreeSet<&str> = all.iter().map(|(bucket, _)| *bucket).collect();

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reqwest::Url;
 
 use crate::commands::{
-    completion, events, group, host, image, job, library, placement, refresher, vm, webhook,
+    completion, definition, events, group, host, image, job, library, placement, refresher, vm,
+    webhook,
 };
 use crate::output::Format;
 use crate::{client, values};
@@ -79,6 +80,12 @@ pub(crate) enum Command {
     /// The library: servers, shares, and the files on them
     #[command(subcommand)]
     Library(library::Command),
+    /// What machines are made from
+    #[command(subcommand)]
+    Template(definition::Command<definition::template::Words>),
+    /// What templates are made of
+    #[command(subcommand)]
+    Profile(Profile),
     /// Jobs: every change, asked for, running or done
     #[command(subcommand)]
     Job(job::Command),
@@ -97,6 +104,16 @@ pub(crate) enum Command {
     Status,
     /// Completion for a shell: source <(muster completion bash)
     Completion(completion::CompletionArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Profile {
+    /// Processors, memory, disks and network cards
+    #[command(subcommand)]
+    Hardware(definition::Command<definition::hardware_profile::Words>),
+    /// Host name, keys, users, time zone and user data
+    #[command(subcommand)]
+    Guest(definition::Command<definition::guest_profile::Words>),
 }
 
 /// How a change is made.

@@ -163,6 +163,48 @@ pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Lines of a file, or one that is written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lines(pub(crate) Vec<String>);
+
+/// A public key for SSH, or a file with such keys.
+pub(crate) fn ssh_keys(text: &str) -> Result<Lines, String> {
+    let is_written_out = text.contains(" AAAA");
+    let content = match is_written_out {
+        true => text.to_owned(),
+        false => read_file(text)?,
+    };
+    let lines = content.lines().map(str::trim);
+    let keys: Vec<String> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
+    if keys.is_empty() {
+        return Err(format!("{text} has no keys"));
+    }
+    match names::check_ssh_keys("", &keys) {
+        Ok(()) => Ok(Lines(keys)),
+        Err(status) => Err(format!("{} {}", status.message, status.recommended_action)),
+    }
+}
+
+/// `name=key`, the key as in [`ssh_keys`].
+pub(crate) fn user(text: &str) -> Result<(String, Lines), String> {
+    match text.split_once('=') {
+        Some((name, key)) if !name.is_empty() => Ok((name.to_owned(), ssh_keys(key)?)),
+        _ => Err("a user is written name=key".to_owned()),
+    }
+}
+
+/// The text of a file; `-` is the standard input.
+pub(crate) fn read_file(path: &str) -> Result<String, String> {
+    let read = match path {
+        "-" => std::io::read_to_string(std::io::stdin()),
+        path => std::fs::read_to_string(path),
+    };
+    read.map_err(|error| format!("{path} cannot be read: {error}"))
+}
+
 /// Where a text stops being a number.
 fn split_number(text: &str) -> (&str, &str) {
     let end = text
@@ -198,6 +240,22 @@ fn scaled(number: &str, unit: u64) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_written_out_or_in_a_file_and_never_private() {
+        let key = "ssh-ed25519 AAAAC3Nz ann@example.org";
+        assert_eq!(ssh_keys(key), Ok(Lines(vec![key.to_owned()])));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keys");
+        std::fs::write(&file, format!("# mine\n{key}\n\n{key}\n")).unwrap();
+        let file = file.to_str().unwrap();
+        assert_eq!(ssh_keys(file).unwrap().0.len(), 2);
+        assert_eq!(user(&format!("ann={file}")).unwrap().0, "ann");
+        std::fs::write(file, "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n").unwrap();
+        let refused = ssh_keys(file).unwrap_err();
+        assert!(!refused.contains("secret"), "{refused}");
+        assert!(ssh_keys("/none/there").is_err() && user("ann").is_err());
+    }
 
     #[test]
     fn sizes_are_exact_and_binary() {

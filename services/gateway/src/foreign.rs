@@ -5,6 +5,7 @@ use contracts::inventory::Vm;
 use contracts::{Status, jobs, placement};
 
 use crate::api::parse_body;
+use crate::core::creating;
 use crate::core::filter::Filter;
 use crate::core::names::Names;
 use crate::core::placing::{self, NamedHosts};
@@ -15,7 +16,7 @@ use crate::error::Failure;
 /// The body of `POST /api/v1/vms`.
 pub fn vm_create(body: &[u8]) -> Result<jobs::VmCreate, Status> {
     let request = parse_body(body).map_err(Failure::into_status)?;
-    requests::vm_create(request, Scope::default(), NamedHosts::default(), "fuzz")
+    creating::vm_create(request, Scope::default(), NamedHosts::default(), "fuzz")
         .map_err(Failure::into_status)
 }
 

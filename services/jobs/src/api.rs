@@ -204,6 +204,7 @@ impl Api {
             context,
             caller: Arc::clone(&self.engine.caller),
             fleet: self.engine.fleet.clone(),
+            world: self.engine.world.clone(),
         }
     }
 

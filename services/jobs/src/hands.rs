@@ -8,6 +8,7 @@ use contracts::call::{Call, Context};
 use contracts::host::{HostClient, VmOperation, VmRef, VmReport};
 use contracts::inventory::{ApplyVmReportRequest, InventoryClient};
 use contracts::jobs::{Job, Progress};
+use contracts::library::TemplatesClient;
 use contracts::limits::CALL_TIMEOUT;
 use contracts::placement::{Decision, PlacementClient, Rating};
 use contracts::records::Record;
@@ -15,6 +16,7 @@ use contracts::refresher::RefresherClient;
 use contracts::transfer::TransferClient;
 use contracts::{Code, ObjectRef, PropertyChange, Status, subjects};
 use kit::bus::{Bus, Message};
+use kit::world::World;
 use prost::Message as _;
 
 use crate::fleet::Fleet;
@@ -54,6 +56,7 @@ pub(crate) struct Calls {
     pub(crate) context: Context,
     pub(crate) caller: Arc<dyn Call>,
     pub(crate) fleet: Fleet,
+    pub(crate) world: World,
 }
 
 impl Calls {
@@ -71,6 +74,10 @@ impl Calls {
 
     pub(crate) fn transfer(&self) -> TransferClient {
         TransferClient::new(Arc::clone(&self.caller))
+    }
+
+    pub(crate) fn templates(&self) -> TemplatesClient {
+        TemplatesClient::new(Arc::clone(&self.caller))
     }
 
     pub(crate) fn host(&self, host_id: &str) -> HostClient {

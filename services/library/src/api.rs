@@ -1,8 +1,10 @@
 //! What the library answers.
 
+mod definitions;
 mod items;
 mod refresh;
 mod reports;
+mod resolve;
 mod servers;
 mod shares;
 

@@ -1,9 +1,10 @@
 //! Library: files on shares of library servers that machines are made from.
 //!
-//! - Serves: `Library` (servers register and report; people add servers and shares and describe items) and `Refreshable`
-//!   (shares, looked at afresh).
+//! - Serves: `Library` (servers register and report; people add servers and shares and describe items), `Templates`
+//!   (templates and profiles, and what they mean now) and `Refreshable` (shares, looked at afresh).
 //! - Calls: `LibraryEnd` of library servers; `Jobs.Record`, for what a refresh has found.
-//! - Owns: buckets `library_server`, `library_share` and `library_item`.
+//! - Owns: buckets `library_server`, `library_share`, `library_item`, `template`, `hardware_profile`, `guest_profile` and
+//!   `guest_user_data`.
 //! - Hears: heartbeats, kept in memory only.
 //! - Never: touches a file, or says what a file is: the library server does.
 //!
@@ -19,7 +20,7 @@ mod sweep;
 
 use std::sync::Arc;
 
-use contracts::library::{LIBRARY, LibraryServer};
+use contracts::library::{LIBRARY, LibraryServer, TEMPLATES, TemplatesServer};
 use contracts::refresher::{REFRESHABLE, RefreshableServer};
 use kit::config::Section;
 use kit::service::Parts;
@@ -45,6 +46,9 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let api = Arc::new(api::Api::new(desk.clone(), Arc::clone(&heard), &parts));
     let server = Arc::new(LibraryServer(Arc::clone(&api)));
     let serving = kit::rpc::serve(&parts.bus, Arc::clone(&gate), LIBRARY.subject, server).await?;
+    let server = Arc::new(TemplatesServer(Arc::clone(&api)));
+    let templates = kit::rpc::serve(&parts.bus, Arc::clone(&gate), TEMPLATES.subject, server);
+    let templates = templates.await?;
     let subject = REFRESHABLE.subject_of_service(Config::NAME);
     let server = Arc::new(RefreshableServer(api));
     let refreshing = kit::rpc::serve(&parts.bus, gate, &subject, server).await?;
@@ -56,6 +60,6 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
         parts.stop.run_until_cancelled(announcing),
         sweep::run(&desk, &parts.stop),
     );
-    tokio::join!(serving.stop(), refreshing.stop());
+    tokio::join!(serving.stop(), templates.stop(), refreshing.stop());
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contracts::call::Context;
-use contracts::library::{Item, Server, Share};
+use contracts::library::{
+    GuestProfile, HardwareProfile, Item, Server, Share, StoredUserData, Template,
+};
 use contracts::records::{Record, indexes};
 use contracts::{Code, ObjectRef, Status, names};
 use futures::{StreamExt, TryStreamExt};
@@ -16,6 +18,7 @@ use kit::world::World;
 use tokio::sync::Notify;
 
 use crate::Config;
+use crate::core::definition::Definition;
 
 /// Records that are written at the same time.
 pub(crate) const WRITES_AT_ONCE: usize = 32;
@@ -25,6 +28,10 @@ pub(crate) struct Desk {
     pub(crate) servers: Records<Server>,
     pub(crate) shares: Records<Share>,
     pub(crate) items: Records<Item>,
+    pub(crate) templates: Records<Template>,
+    pub(crate) hardware_profiles: Records<HardwareProfile>,
+    pub(crate) guest_profiles: Records<GuestProfile>,
+    pub(crate) user_data: Records<StoredUserData>,
     pub(crate) world: World,
     /// A share was removed.
     pub(crate) removed: Arc<Notify>,
@@ -49,6 +56,10 @@ impl Desk {
             servers: store.own().await?,
             shares: store.own().await?,
             items,
+            templates: store.own().await?,
+            hardware_profiles: store.own().await?,
+            guest_profiles: store.own().await?,
+            user_data: store.own().await?,
             world: parts.world.clone(),
             removed: Arc::default(),
             table,
@@ -69,6 +80,31 @@ impl Desk {
     pub(crate) fn shares_of(&self, server_id: &str) -> Result<Vec<Share>, Status> {
         let stored = self.shares.find(indexes::SERVER, server_id)?.into_iter();
         Ok(stored.map(|stored| stored.value).collect())
+    }
+
+    /// All of a kind, in order of their names.
+    pub(crate) fn definitions<D: Definition>(
+        &self,
+        records: &Records<D>,
+    ) -> Result<Vec<D>, Status> {
+        let stored = records.list()?.into_iter();
+        let mut all: Vec<D> = stored.map(|stored| stored.value).collect();
+        all.sort_by_cached_key(|definition| definition.head().name);
+        Ok(all)
+    }
+
+    /// The template or profile with this id or name.
+    pub(crate) fn definition<D: Definition>(
+        &self,
+        records: &Records<D>,
+        text: &str,
+    ) -> Result<D, Status> {
+        let is_it = |definition: &D| {
+            let head = definition.head();
+            head.id == text || head.name == text
+        };
+        let found = self.definitions(records)?.into_iter().find(is_it);
+        found.ok_or_else(|| Status::not_found(ObjectRef::new(D::BUCKET, "", &names::shorten(text))))
     }
 
     /// Every item as this instance's view has it. Hold it for a moment only.

@@ -16,7 +16,7 @@ use kit::records::{Decision, Stored};
 use kit::service::Parts;
 use kit::world::World;
 
-use crate::core::checks::{check_rate, check_room, direction, endpoint, file_name};
+use crate::core::checks::{check_rate, check_room, check_source, direction, endpoint, file_name};
 use crate::core::state;
 use crate::driver::Driver;
 use crate::store::Store;
@@ -73,6 +73,7 @@ impl Api {
         self.refuse_second(&target, &request.transfer_id)?;
         let file = source.file.clone().unwrap_or_default();
         let facts = self.data_end(&from.id).look(context, &file).await?;
+        check_source(request, &source, &facts)?;
         check_room(&to, &target, &facts)?;
         Ok(Prepared {
             plan: TransferPlan {
@@ -157,7 +158,10 @@ impl Api {
 
     async fn throttle_job(&self, context: &Context, id: &str, rate: u64) -> Result<(), Status> {
         let open = self.store.open_transfers()?;
-        let of_job: Vec<_> = open.iter().filter(|record| record.job_id == id).collect();
+        let is_of_job = |record: &&TransferRecord| {
+            record.job_id == id || record.waiting_job_ids.iter().any(|job_id| job_id == id)
+        };
+        let of_job: Vec<_> = open.iter().filter(is_of_job).collect();
         if of_job.is_empty() {
             let message = format!("No file of job {} is travelling now.", names::shorten(id));
             return Err(Status::precondition(message)
@@ -247,8 +251,15 @@ impl Transfer for Api {
         let known = self.store.transfers.get(id)?.map(|stored| stored.value);
         let going =
             known.filter(|record| !matches!(record.state(), State::Failed | State::Cancelled));
-        if let Some(record) = going {
-            return Ok(record);
+        match going {
+            Some(_) if request.shared => {
+                let join = |record: &mut TransferRecord| state::join(record, &request.job_id);
+                if let Some(joined) = self.update(context, id, join).await? {
+                    return Ok(joined);
+                }
+            }
+            Some(record) => return Ok(record),
+            None => {}
         }
         let prepared = self.prepare(context, &request).await?;
         let new = TransferRecord {
@@ -266,6 +277,10 @@ impl Transfer for Api {
             size_bytes: prepared.plan.size_bytes,
             bytes_total: prepared.plan.allocated_bytes,
             driver: self.driver.name().to_owned(),
+            waiting_job_ids: match request.shared {
+                true => vec![request.job_id.clone()],
+                false => Vec::new(),
+            },
             ..TransferRecord::default()
         };
         let decide = |current: Option<&Stored<TransferRecord>>| {
@@ -274,6 +289,9 @@ impl Transfer for Api {
             };
             let mut record = current.value.clone();
             state::requeue(&mut record);
+            if request.shared {
+                state::join(&mut record, &request.job_id);
+            }
             Ok(match record == current.value {
                 true => Decision::Keep(record),
                 false => Decision::Put(record.clone(), record),
@@ -297,12 +315,21 @@ impl Transfer for Api {
         request: TransferRef,
     ) -> Result<TransferRecord, Status> {
         let now_ms = self.world.now_ms();
-        let cancelled = self
-            .update(context, &request.transfer_id, |record| {
-                state::cancel(record, now_ms)
+        let leaver = request.job_id.as_str();
+        let mut cancelled = self
+            .update(context, &request.transfer_id, |record| match leaver {
+                "" => state::cancel(record, now_ms),
+                job_id => state::leave(record, job_id, now_ms),
             })
             .await?;
         self.driver.look();
+        // For who has left it is over, whoever else waits.
+        if let Some(record) = &mut cancelled
+            && !leaver.is_empty()
+            && state::goes_on(record)
+        {
+            record.set_state(State::Cancelled);
+        }
         // What was never started is gone already.
         Ok(cancelled.unwrap_or_else(|| TransferRecord {
             id: request.transfer_id,

@@ -244,17 +244,17 @@ async fn skipped(session: &Session, share: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn got(session: &Session, request: Request) -> Result<Value, Failure> {
+pub(super) async fn got(session: &Session, request: Request) -> Result<Value, Failure> {
     session.client.send(request).await?.value()
 }
 
-async fn done(session: &Session, request: Request, said: &str) -> Result<Exit, Failure> {
+pub(super) async fn done(session: &Session, request: Request, said: &str) -> Result<Exit, Failure> {
     session.client.send(request).await?;
     remark(session, said);
     Ok(Exit::Done)
 }
 
-fn understood<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+pub(super) fn understood<T: DeserializeOwned>(value: &Value) -> Result<T, Failure> {
     serde_json::from_value(value.clone()).map_err(not_understood)
 }
 
@@ -266,7 +266,7 @@ fn tell(session: &Session, noun: &str, value: &Value) -> Result<(), Failure> {
     }
 }
 
-fn table<T>(
+pub(super) fn table<T>(
     session: &Session,
     noun: &str,
     value: &Value,

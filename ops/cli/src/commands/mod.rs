@@ -1,6 +1,7 @@
 //! The nouns, one file each.
 
 pub(crate) mod completion;
+pub(crate) mod definition;
 pub(crate) mod events;
 pub(crate) mod group;
 pub(crate) mod host;
@@ -21,7 +22,7 @@ pub(crate) mod webhook;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Profile};
 use crate::client::{Client, Request, not_understood};
 use crate::error::{Exit, Failure};
 use crate::output::{Format, Output};
@@ -45,6 +46,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Group(command) => group::run(&session, command).await,
         Command::Image(command) => image::run(&session, command).await,
         Command::Library(command) => library::run(&session, command).await,
+        Command::Template(command) => {
+            definition::run::<definition::template::Templates>(&session, command).await
+        }
+        Command::Profile(command) => profile(&session, command).await,
         Command::Job(command) => job::run(&session, command).await,
         Command::Placement(command) => placement::run(&session, command).await,
         Command::Refresher(command) => refresher::run(&session, command).await,
@@ -52,6 +57,18 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Events(args) => events::run(&session, args).await,
         Command::Status => status::run(&session).await,
         Command::Completion(args) => completion::run(&args),
+    }
+}
+
+async fn profile(session: &Session, command: Profile) -> Result<Exit, Failure> {
+    match command {
+        Profile::Hardware(command) => {
+            definition::run::<definition::hardware_profile::HardwareProfiles>(session, command)
+                .await
+        }
+        Profile::Guest(command) => {
+            definition::run::<definition::guest_profile::GuestProfiles>(session, command).await
+        }
     }
 }
 

@@ -4,5 +4,6 @@ pub mod backlog;
 pub mod facts;
 pub mod fences;
 pub mod library;
+pub mod seed;
 pub mod spread;
 pub mod usage;

@@ -155,7 +155,7 @@ pub(super) fn failed(file: &FileRef, what: &str, error: &io::Error) -> Status {
     Status::new(code, message).about(object).action(action)
 }
 
-pub(super) fn stamp(metadata: &Metadata) -> FileStamp {
+pub(crate) fn stamp(metadata: &Metadata) -> FileStamp {
     let nanoseconds =
         |secs: i64, rest: i64| secs.saturating_mul(1_000_000_000).saturating_add(rest);
     FileStamp {

@@ -15,6 +15,7 @@ mod looks;
 mod scan;
 mod share;
 mod teller;
+mod text;
 mod walk;
 mod watch;
 
@@ -28,7 +29,7 @@ use contracts::call::{Call, Context};
 use contracts::common::Empty;
 use contracts::library::{
     CheckShareRequest, CheckShareResponse, Found, LibraryClient, LibraryEnd, LookRequest,
-    RegisterRequest, Share,
+    ReadTextRequest, ReadTextResponse, RegisterRequest, Share,
 };
 use contracts::{Code, ObjectRef, Status, names};
 use tokio::task::JoinHandle;
@@ -195,6 +196,14 @@ impl Librarian {
         Ok(kept.ok_or_else(unknown)?.looks.clone())
     }
 
+    /// The folder of a share.
+    fn root(&self, share_id: &str) -> Result<PathBuf, Status> {
+        let keepers = self.keepers();
+        let kept = keepers.get(share_id);
+        let unknown = || Status::not_found(ObjectRef::new("library_share", share_id, ""));
+        Ok(PathBuf::from(&kept.ok_or_else(unknown)?.share.path))
+    }
+
     /// The real path of a folder that may be a share.
     fn check(&self, path: &str) -> Result<String, Status> {
         let allowed = self.settings.folders.iter();
@@ -275,5 +284,17 @@ impl LibraryEnd for Api {
         // The answer reflects what was told.
         context.saw_all(&seen);
         Ok(found)
+    }
+
+    async fn read_text(
+        &self,
+        _: &Context,
+        request: ReadTextRequest,
+    ) -> Result<ReadTextResponse, Status> {
+        let root = self.0.root(&request.share_id)?;
+        let reading = tokio::task::spawn_blocking(move || text::read(&root, &request.path));
+        reading
+            .await
+            .unwrap_or_else(|_| Err(Status::new(Code::Internal, "The file could not be read.")))
     }
 }

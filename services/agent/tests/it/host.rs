@@ -129,7 +129,7 @@ pub(crate) fn request(vm_id: &str) -> CreateVmRequest {
             }],
             network_cards: vec![NetworkCard::default()],
         }),
-        datastore: String::new(),
+        ..CreateVmRequest::default()
     }
 }
 

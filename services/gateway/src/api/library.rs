@@ -24,7 +24,7 @@ fn client(asked: &Asked) -> LibraryClient {
 }
 
 /// With the revisions that the answer reflects.
-fn answer(asked: &Asked, response: impl IntoResponse) -> Response {
+pub(super) fn answer(asked: &Asked, response: impl IntoResponse) -> Response {
     Reflecting(asked.context.seen(), response).into_response()
 }
 

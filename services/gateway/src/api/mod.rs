@@ -14,8 +14,10 @@ mod library;
 mod lists;
 mod performance;
 mod placement;
+mod profiles;
 mod refreshers;
 mod status;
+mod templates;
 mod vms;
 mod watch;
 mod webhooks;
@@ -167,6 +169,27 @@ fn routes() -> OpenApiRouter<Arc<App>> {
             library::get_item,
             library::update_item,
             library::remove_item
+        ))
+        .routes(routes!(
+            templates::list_templates,
+            templates::create_template
+        ))
+        .routes(routes!(
+            templates::get_template,
+            templates::replace_template,
+            templates::remove_template
+        ))
+        .routes(routes!(profiles::list_hardware, profiles::create_hardware))
+        .routes(routes!(
+            profiles::get_hardware,
+            profiles::replace_hardware,
+            profiles::remove_hardware
+        ))
+        .routes(routes!(profiles::list_guest, profiles::create_guest))
+        .routes(routes!(
+            profiles::get_guest,
+            profiles::replace_guest,
+            profiles::remove_guest
         ))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::get, webhooks::update, webhooks::remove))

@@ -13,6 +13,7 @@ use kit::records::Stored;
 use super::change::{ChangeHeaders, Changed, ReadHeaders, plain, submit};
 use super::extract::{Asked, Body, PRINCIPAL, Path, Query};
 use super::{Failed, groups, hosts, lists, placement, refreshers};
+use crate::core::creating;
 use crate::core::list::ListQuery;
 use crate::core::requests::{self, Scope};
 use crate::error::Outcome;
@@ -51,7 +52,7 @@ pub(super) async fn create(
 ) -> Outcome<Response> {
     let scope = scope(&asked, request.group.as_deref(), request.host.as_deref())?;
     let named = placement::named(&asked, &request.placing)?;
-    let create = requests::vm_create(request, scope, named, PRINCIPAL)?;
+    let create = creating::vm_create(request, scope, named, PRINCIPAL)?;
     submit(&asked, Kind::VmCreate(create), options).await
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod names;
 pub(crate) mod order;
 pub(crate) mod placing;
 
+pub(crate) mod creating;
 pub(crate) mod fields;
 pub(crate) mod filter;
 pub(crate) mod kinds;

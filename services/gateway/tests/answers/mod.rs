@@ -49,7 +49,7 @@ async fn what_is_wrong_with_a_request_is_said_by_name() {
             "disks[0].image",
             "string",
         ),
-        (json!({"name": "web-01"}), "memory_bytes", "missing"),
+        (json!({"name": "web-01"}), "memory_bytes", "not said"),
         (json!([]), "", "line 1"),
     ];
     for (body, field, says) in cases {

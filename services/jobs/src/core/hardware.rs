@@ -1,7 +1,5 @@
 //! What a new machine may be made of. Everything that a person can get wrong is said here, before anything is changed.
 
-use std::collections::BTreeMap;
-
 use contracts::host::disk::Source;
 use contracts::host::{Disk, Hardware, NetworkCard};
 use contracts::names::{is_token, shorten};
@@ -185,45 +183,6 @@ fn check_image_name(field: &str, image: &str) -> Result<(), Status> {
         format!("{:?} cannot be the name of an image.", shorten(image)),
     )
     .action("Name an image of a datastore as <file> or <datastore>/<file>."))
-}
-
-/// Owner, description and tags, as people give them.
-pub(crate) fn check_words(
-    owner: &str,
-    description: &str,
-    tags: &BTreeMap<String, String>,
-) -> Result<(), Status> {
-    short_line("owner", owner, limits::TITLE_CHARS_MAX)?;
-    if description.chars().count() > limits::DESCRIPTION_CHARS_MAX {
-        return Err(
-            Status::invalid("description", "The description is too long.").action(format!(
-                "Use {} characters at most.",
-                limits::DESCRIPTION_CHARS_MAX
-            )),
-        );
-    }
-    at_most("tags", "tags", tags.len(), limits::TAGS_MAX)?;
-    for (tag, value) in tags {
-        if tag.trim().is_empty() {
-            return Err(
-                Status::invalid("tags", "A tag has no name.").action("Give each tag a name.")
-            );
-        }
-        short_line("tags", tag, limits::TAG_CHARS_MAX)?;
-        short_line("tags", value, limits::TAG_CHARS_MAX)?;
-    }
-    Ok(())
-}
-
-fn short_line(field: &str, text: &str, chars_max: usize) -> Result<(), Status> {
-    if text.chars().count() <= chars_max && !text.contains(char::is_control) {
-        return Ok(());
-    }
-    Err(Status::invalid(
-        field,
-        format!("{:?} is too long, or more than a line.", shorten(text)),
-    )
-    .action(format!("Use {chars_max} characters at most, on one line.")))
 }
 
 #[cfg(test)]

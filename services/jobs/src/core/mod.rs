@@ -1,5 +1,6 @@
 //! Pure decisions: no clock, no randomness, no I/O. Time and ids are handed in.
 
+pub(crate) mod datastore;
 pub(crate) mod hardware;
 pub(crate) mod machine;
 pub(crate) mod naming;

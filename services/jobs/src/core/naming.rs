@@ -11,6 +11,19 @@ pub(crate) fn job_of_key(principal: &str, key: &str) -> String {
     Uuid::new_v5(&JOBS, format!("{principal}\n{key}").as_bytes()).to_string()
 }
 
+/// Namespace of transfers that several jobs share.
+const TRANSFERS: Uuid = Uuid::from_u128(0x6d75_7374_6572_4a6f_8262_7300_7466_7273);
+
+/// The transfer that brings an image of the library to a host, for every job that wants it there. Another `number` is
+/// another transfer of the same, for when the file of the one before was removed.
+pub(crate) fn shared_transfer(host_id: &str, image: &str, number: u32) -> String {
+    Uuid::new_v5(
+        &TRANSFERS,
+        format!("{host_id}\n{image}\n{number}").as_bytes(),
+    )
+    .to_string()
+}
+
 /// The id under which a host stores the result of a step.
 ///
 /// It is the same for a runner that takes the job over, and for a retry after an answer that was lost: the host then

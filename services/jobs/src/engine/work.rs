@@ -148,6 +148,7 @@ impl Run<'_> {
                     context,
                     caller: Arc::clone(&engine.caller),
                     fleet: engine.fleet.clone(),
+                    world: engine.world.clone(),
                 },
                 bus: Arc::clone(&engine.bus),
                 job_id: job.id.clone(),

@@ -9,9 +9,9 @@ use kit::world::World;
 use super::groups::check_place;
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
 use super::vm_delete::gone;
-use crate::core::hardware::check_words;
 use crate::fleet::{Fleet, or_root};
 use crate::hands::{Calls, Done, Hands};
+use contracts::names::check_words;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct State {

@@ -9,9 +9,9 @@ use super::groups::{check_not_root, check_place, depth, object};
 use super::settings::{check_fits, check_inherit, check_reserves, reserves, settings};
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
 use super::vm_delete::gone;
-use crate::core::hardware::check_words;
 use crate::fleet::Fleet;
 use crate::hands::{Calls, Done, Hands};
+use contracts::names::check_words;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct State {

@@ -16,10 +16,10 @@ use crate::fleet::{Fleet, check_responding};
 use crate::hands::{Calls, Done, Hands};
 
 /// Between two looks at the transfer. It tells its progress itself.
-const LOOK_INTERVAL: Duration = Duration::from_millis(300);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How long one try to remove a copy waits for its host. The engine tries more than once.
-const REMOVE_PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const REMOVE_PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct State {
@@ -130,12 +130,14 @@ impl State {
             seeds: seeds.collect::<Result<_, Status>>()?,
             bytes_per_sec: request.bytes_per_sec,
             job_id: job_id.to_owned(),
+            ..StartRequest::default()
         })
     }
 
     fn transfer(&self) -> TransferRef {
         TransferRef {
             transfer_id: self.transfer_id.clone(),
+            ..TransferRef::default()
         }
     }
 }
@@ -179,7 +181,7 @@ fn ended(transfer: &TransferRecord) -> Result<Done, Status> {
 }
 
 /// The transfer was tried again for as long as that made sense: another try of the step is for a person to ask for.
-fn given_up(problem: Status) -> Status {
+pub(super) fn given_up(problem: Status) -> Status {
     match problem.retryable() {
         true => Status {
             code: contracts::Code::FailedPrecondition.into(),
@@ -189,7 +191,7 @@ fn given_up(problem: Status) -> Status {
     }
 }
 
-fn tell(transfer: &TransferRecord) -> String {
+pub(super) fn tell(transfer: &TransferRecord) -> String {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match transfer.method.as_str() {
         "network" => format!(

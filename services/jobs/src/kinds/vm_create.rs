@@ -1,12 +1,11 @@
 //! Creates a machine on the host that placement rates best, and starts it if that is wanted.
 
-use std::time::Duration;
-
 use contracts::call::Context;
-use contracts::host::{CreateVmRequest, GuestFacts, Hardware, HostClient, VmReport, VmState};
-use contracts::inventory::{CreateVmRecord, ObjectId, UpdateVmRecord};
+use contracts::host::{CreateVmRequest, GuestSetup, Hardware, HostClient, VmReport, VmState};
+use contracts::inventory::{CreateVmRecord, Host, ObjectId, UpdateVmRecord};
 use contracts::jobs::VmCreate;
-use contracts::names::{check_id, check_vm_name};
+use contracts::library::UserDataRef;
+use contracts::names::{check_id, check_vm_name, check_words};
 use contracts::placement::{Decision, PlaceRequest, ReleaseRequest};
 use contracts::{ObjectRef, Status};
 use kit::world::World;
@@ -14,14 +13,16 @@ use kit::world::World;
 use super::machine::{Machine, unstart};
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
 use super::vm_delete::gone;
-use crate::core::{hardware, naming, rating};
+use crate::core::{datastore, hardware, naming, rating};
 use crate::fleet::{Fleet, or_root};
 use crate::hands::{Command, Done, Hands};
 
+mod guest;
+mod images;
 mod preflight;
+mod template;
 
-/// Between two looks whether the guest answers.
-const GUEST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+use guest::wait_for_guest;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct State {
@@ -39,6 +40,21 @@ pub(crate) struct State {
     /// What the host said of the machine when it was made.
     #[prost(message, optional, tag = "5")]
     report: Option<VmReport>,
+    /// Images that come from the library.
+    #[prost(message, repeated, tag = "6")]
+    images: Vec<images::FromLibrary>,
+    /// What the guest is told, user data aside.
+    #[prost(message, optional, tag = "7")]
+    guest: Option<GuestSetup>,
+    /// What user data it is told. Not the text, which may hold passwords: a job's record is told in events.
+    #[prost(message, optional, tag = "8")]
+    user_data: Option<UserDataRef>,
+    /// The template, with its version, for people.
+    #[prost(string, tag = "9")]
+    template: String,
+    /// Of the host: where the images are and the disks will be. Chosen anew with each host.
+    #[prost(string, tag = "10")]
+    datastore: String,
 }
 
 pub(crate) static KIND: Table<State> = Table {
@@ -71,6 +87,13 @@ pub(crate) static KIND: Table<State> = Table {
             needed: always,
             action: |hands, state| Box::pin(assign(hands, state)),
             undo: Undo::Nothing("The record goes as a whole."),
+        },
+        Step {
+            name: "image",
+            description: "Fetch the images of the template from the library",
+            needed: |state| !state.images.is_empty(),
+            action: |hands, state| Box::pin(images::fetch(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(images::leave(hands, state))),
         },
         Step {
             name: "disks",
@@ -122,7 +145,7 @@ pub(super) fn read(
     if request.owner.is_empty() {
         owner.clone_into(&mut request.owner);
     }
-    hardware::check_words(&request.owner, &request.description, &request.tags)?;
+    check_words(&request.owner, &request.description, &request.tags)?;
     for (field, id) in [
         ("group_id", &request.group_id),
         ("host_id", &request.host_id),
@@ -132,8 +155,12 @@ pub(super) fn read(
             check_id(field, id)?;
         }
     }
+    template::check(&request)?;
     let hardware = request.hardware.get_or_insert_default();
-    hardware::complete(hardware)?;
+    // That of a template is whole when the template was looked at.
+    if request.template.is_empty() {
+        hardware::complete(hardware)?;
+    }
     for card in hardware
         .network_cards
         .iter_mut()
@@ -142,6 +169,7 @@ pub(super) fn read(
         card.mac = free_mac(fleet, world)?;
     }
     Ok(State {
+        guest: template::guest_of(&request),
         request,
         vm_id: world.new_id(),
         ..State::default()
@@ -194,6 +222,13 @@ impl State {
         self.request.hardware.clone().unwrap_or_default()
     }
 
+    /// Where its images are, or will be.
+    fn choose_datastore(&self, host: &Host) -> Result<String, Status> {
+        let files: Vec<&str> = self.images.iter().map(|i| i.image.file.as_str()).collect();
+        let wanted = &self.request.datastore;
+        datastore::choose(host, wanted, &files, self.disk_bytes).map(str::to_owned)
+    }
+
     fn machine(&self) -> Machine {
         Machine {
             vm_id: self.vm_id.clone(),
@@ -216,7 +251,10 @@ async fn record(hands: &Hands, state: &State) -> Result<Done, Status> {
         job_id: hands.job_id.clone(),
     };
     hands.inventory().create_vm(&hands.context, &record).await?;
-    Done::quiet()
+    match state.template.as_str() {
+        "" => Done::quiet(),
+        template => Done::saying(format!("From template {template}.")),
+    }
 }
 
 async fn forget(hands: &Hands, state: &State) -> Result<Done, Status> {
@@ -240,6 +278,10 @@ async fn place(hands: &Hands, state: &mut State) -> Result<Done, Status> {
         |r| format!("Chosen: {}, {}.", r.host_name, rating::stars(r)),
     );
     state.host_id = placed.host_id;
+    if !state.images.is_empty() {
+        let host = hands.fleet.host(&state.host_id)?;
+        state.datastore = state.choose_datastore(&host)?;
+    }
     // Its ratings are kept once, with the job's.
     let decision = placed.decision.map(|decision| Decision {
         ratings: Vec::new(),
@@ -276,12 +318,17 @@ async fn assign(hands: &Hands, state: &State) -> Result<Done, Status> {
 }
 
 async fn make_disks(hands: &Hands, state: &mut State) -> Result<Done, Status> {
+    let guest = guest::setup(hands, state).await?;
     let request = CreateVmRequest {
+        guest,
         operation_id: hands.operation.clone(),
         vm_id: state.vm_id.clone(),
         name: state.request.name.clone(),
         hardware: state.request.hardware.clone(),
-        datastore: state.request.datastore.clone(),
+        datastore: match state.images.as_slice() {
+            [] => state.request.datastore.clone(),
+            _ => state.datastore.clone(),
+        },
     };
     let request = &request;
     let ask =
@@ -312,62 +359,4 @@ async fn start(hands: &Hands, state: &State) -> Result<Done, Status> {
 
 async fn stop(hands: &Hands, state: &State) -> Result<Done, Status> {
     unstart(hands, &state.machine()).await
-}
-
-/// A guest without an agent is no failure of the machine: after a while the job goes on and says so.
-async fn wait_for_guest(hands: &Hands, state: &State) -> Result<Done, Status> {
-    let answers = async {
-        loop {
-            let report = hands.look_at(&state.host_id, &state.vm_id).await;
-            let report = match report {
-                Ok(Some(report)) => report,
-                Ok(None) => {
-                    return Err(Status::precondition(
-                        "The host does not have the machine any more.",
-                    ));
-                }
-                Err(error) => return Err(error),
-            };
-            if report
-                .guest
-                .as_ref()
-                .is_some_and(|guest| guest.agent_responding)
-            {
-                return Ok(report);
-            }
-            if !report.state().is_active() {
-                let reason = format!("The machine did not stay on: {}", report.state_reason);
-                return Err(Status::precondition(reason).action("Look at the machine's log."));
-            }
-            hands.say("The guest boots.").await;
-            tokio::time::sleep(GUEST_LOOK_INTERVAL).await;
-        }
-    };
-    match tokio::time::timeout(hands.guest_patience, answers).await {
-        Ok(report) => {
-            let report = report?;
-            let guest = report.guest.clone().unwrap_or_default();
-            hands.apply(&state.host_id, report).await?;
-            Done::saying(tell(&guest))
-        }
-        Err(_) => Done::saying(format!(
-            "The guest agent did not answer within {} s; the machine runs.",
-            hands.guest_patience.as_secs()
-        )),
-    }
-}
-
-fn tell(guest: &GuestFacts) -> String {
-    let address = guest
-        .addresses
-        .first()
-        .map_or(String::new(), |a| format!(" at {a}"));
-    format!(
-        "{} answers{address}.",
-        if guest.hostname.is_empty() {
-            "The guest"
-        } else {
-            &guest.hostname
-        }
-    )
 }

@@ -8,9 +8,9 @@ use contracts::names::check_id;
 use contracts::{ObjectRef, Status, diff};
 
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
-use crate::core::hardware::check_words;
 use crate::fleet::Fleet;
 use crate::hands::{Calls, Done, Hands};
+use contracts::names::check_words;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct State {

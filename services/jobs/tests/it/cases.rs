@@ -23,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) closing: &'static [&'static str],
     /// Once it is done the job only goes forward; while it runs a cancel comes too late.
     pub(crate) irrevocable: Option<&'static str>,
+    /// Of a kind that works on a template too: that it does.
+    pub(crate) of_template: bool,
 }
 
 const POWER: Case = Case {
@@ -31,9 +33,10 @@ const POWER: Case = Case {
     undoable: &[],
     closing: &["release"],
     irrevocable: None,
+    of_template: false,
 };
 
-pub(crate) const CASES: [Case; 20] = [
+pub(crate) const CASES: [Case; 21] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -41,6 +44,17 @@ pub(crate) const CASES: [Case; 20] = [
         ],
         undoable: &["record", "place", "disks", "start"],
         closing: &["claim", "release"],
+        ..POWER
+    },
+    Case {
+        kind: "vm_create",
+        steps: &[
+            "record", "place", "assign", "image", "disks", "report", "start", "guest", "claim",
+            "release",
+        ],
+        undoable: &["record", "place", "image", "disks", "start"],
+        closing: &["claim", "release"],
+        of_template: true,
         ..POWER
     },
     Case {
@@ -168,6 +182,15 @@ pub(crate) const CASES: [Case; 20] = [
 ];
 
 impl Case {
+    /// For the name of its objects.
+    pub(crate) fn title(&self) -> String {
+        let title = self.kind.replace('_', "-");
+        match self.of_template {
+            true => format!("{title}-t"),
+            false => title,
+        }
+    }
+
     /// Whether a job of the kind leaves everything that is looked at here as it was.
     pub(crate) fn is_traceless(&self) -> bool {
         matches!(self.kind, "vm_reset" | "refresh")
@@ -202,6 +225,7 @@ impl Case {
             force: false,
         };
         match self.kind {
+            "vm_create" if self.of_template => Kind::VmCreate(of_template(name)),
             "vm_create" => Kind::VmCreate(create(name)),
             "vm_delete" => Kind::VmDelete(VmTarget {
                 force: true,
@@ -293,6 +317,17 @@ impl Case {
             }),
             other => panic!("no case for {other}"),
         }
+    }
+}
+
+/// From a template of the same name, which has an image of the same name.
+pub(crate) fn of_template(name: &str) -> VmCreate {
+    VmCreate {
+        name: name.to_owned(),
+        template: name.to_owned(),
+        start: true,
+        wait_for_guest: true,
+        ..VmCreate::default()
     }
 }
 

@@ -41,7 +41,7 @@ async fn a_runner_that_is_killed_at_any_point_of_any_step_is_followed_by_another
         steps.flat_map(move |step| AROUND_A_STEP.map(|at| (case, *step, at)))
     });
     let lives = points.map(async |(case, step, at)| {
-        let name = format!("{}-{step}-{at:?}", case.kind).replace('_', "-");
+        let name = format!("{}-{step}-{at:?}", case.title()).replace('_', "-");
         let request = case.prepare(&house.fleet, &name).await;
         let job = house.submit(request).await;
         house.script.plan(&job.id, vanish_once(step, at));
@@ -102,7 +102,7 @@ async fn a_runner_that_is_killed_while_it_undoes_is_followed_by_another() {
             .flat_map(move |step| [At::BeforeUndo, At::AfterUndo].map(|at| (case, *step, at)))
     });
     join_all(points.map(async |(case, step, at)| {
-        let name = format!("{}-un-{step}-{at:?}", case.kind).replace('_', "-");
+        let name = format!("{}-un-{step}-{at:?}", case.title()).replace('_', "-");
         let request = case.prepare(&house.fleet, &name).await;
         let before = house.fleet.picture(&name);
         let job = house.submit(request).await;

@@ -20,7 +20,7 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     async fn prepare(house: &'a House, case: &'static Case, what: &str) -> Self {
-        let name = format!("{}-{what}", case.kind).replace('_', "-");
+        let name = format!("{}-{what}", case.title()).replace('_', "-");
         let request = case.prepare(&house.fleet, &name).await;
         Self {
             house,

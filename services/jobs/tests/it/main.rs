@@ -21,4 +21,5 @@ mod outage;
 mod record;
 mod refusals;
 mod submit;
+mod templates;
 mod waiting;

@@ -76,7 +76,7 @@ async fn a_key_that_was_used_for_something_else_is_refused() {
 async fn a_dry_run_of_every_kind_shows_the_steps_and_leaves_no_trace() {
     let house = House::build().await;
     for case in &CASES {
-        let name = format!("{}-dry", case.kind).replace('_', "-");
+        let name = format!("{}-dry", case.title());
         let kind = case.prepare(&house.fleet, &name).await;
         let before = house.fleet.picture(&name);
         let request = SubmitRequest {

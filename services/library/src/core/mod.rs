@@ -1,5 +1,7 @@
-//! What the library decides, without clock, bus or store.
+//! Decisions: no clock, no randomness, no I/O.
 
+pub mod definition;
+pub mod image;
 pub mod item;
 pub mod refresh;
 pub mod report;

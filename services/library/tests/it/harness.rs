@@ -15,7 +15,8 @@ use contracts::jobs::{
 use contracts::library::{
     AddShareRequest, CheckShareRequest, CheckShareResponse, Found, Item, ItemFacts, ItemKind,
     LIBRARYEND, LibraryClient, LibraryEnd, LibraryEndServer, ListItemsRequest, LookRequest,
-    RegisterRequest, ReportRequest, ServerRef, Share,
+    ReadTextRequest, ReadTextResponse, RegisterRequest, ReportRequest, ServerRef, Share,
+    TemplatesClient,
 };
 use contracts::refresher::RefreshableClient;
 use kit::bus::Bus;
@@ -25,7 +26,7 @@ use support::{NatsServer, eventually};
 
 pub(crate) struct Site {
     pub(crate) client: LibraryClient,
-    bus: Arc<dyn Bus>,
+    pub(crate) bus: Arc<dyn Bus>,
     ends: Vec<Server>,
     recorder: Arc<Recorder>,
     instances: Vec<Child>,
@@ -52,6 +53,14 @@ impl LibraryEnd for End {
         Ok(Empty {})
     }
 
+    async fn read_text(&self, _: &Context, _: ReadTextRequest) -> Result<ReadTextResponse, Status> {
+        Ok(ReadTextResponse {
+            text: ANSWERS.to_owned(),
+            file_bytes: ANSWERS.len() as u64,
+            modified_ms: 7,
+        })
+    }
+
     /// Every look takes long: it is done when somebody asks after it.
     async fn look(&self, _: &Context, request: LookRequest) -> Result<Found, Status> {
         let is_new = request.look.is_empty();
@@ -64,6 +73,9 @@ impl LibraryEnd for End {
         })
     }
 }
+
+/// What every answer file says.
+pub(crate) const ANSWERS: &str = "#cloud-config\n";
 
 /// Takes down which jobs it was told of.
 #[derive(Default)]
@@ -180,6 +192,10 @@ impl Site {
     /// What jobs were told was found.
     pub(crate) fn found(&self) -> Vec<FoundChange> {
         self.recorder.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn templates(&self) -> TemplatesClient {
+        TemplatesClient::new(Caller::new(Arc::clone(&self.bus)))
     }
 
     /// As the refresher asks.

@@ -9,3 +9,4 @@
 mod harness;
 mod looks;
 mod reports;
+mod templates;

@@ -3,7 +3,7 @@
 use contracts::data::{FileFacts, FileRef};
 use contracts::inventory::{Host, host};
 use contracts::transfer::transfer_record::Direction;
-use contracts::transfer::{DataEndRecord, Endpoint};
+use contracts::transfer::{DataEndRecord, Endpoint, StartRequest};
 use contracts::{Code, ObjectRef, Status, limits, names};
 
 /// The host as an error names it.
@@ -67,6 +67,27 @@ pub fn direction(
         ("", _) => Ok(Direction::Push),
         _ => Ok(Direction::Pull),
     }
+}
+
+/// Refuses a source that is another than the caller has looked at.
+pub fn check_source(
+    request: &StartRequest,
+    source: &Endpoint,
+    facts: &FileFacts,
+) -> Result<(), Status> {
+    let stamp = facts.stamp.unwrap_or_default();
+    let is_other = |wanted: i64, there: i64| wanted != 0 && wanted != there;
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    if !is_other(bytes(request.source_bytes), bytes(facts.size_bytes))
+        && !is_other(request.source_modified_ms, stamp.modified_ns / 1_000_000)
+    {
+        return Ok(());
+    }
+    let path = file_name(source);
+    let message = format!("File {path} has changed since it was looked at.");
+    Err(Status::precondition(message)
+        .about(ObjectRef::new("file", &path, &path))
+        .action("Wait until the library has seen the change, then ask anew."))
 }
 
 /// What inventory knows of the target. The host itself looks again before it begins.
@@ -187,6 +208,28 @@ mod tests {
             refused("ds", "images/new.raw", 51),
             Some(Code::ResourceExhausted)
         );
+    }
+
+    #[test]
+    fn a_source_that_has_changed_is_refused() {
+        let facts = FileFacts {
+            size_bytes: 7,
+            stamp: Some(contracts::data::FileStamp {
+                modified_ns: 5_999_999,
+                ..contracts::data::FileStamp::default()
+            }),
+            ..FileFacts::default()
+        };
+        let refused = |source_bytes, source_modified_ms| {
+            let request = StartRequest {
+                source_bytes,
+                source_modified_ms,
+                ..StartRequest::default()
+            };
+            check_source(&request, &Endpoint::default(), &facts).is_err()
+        };
+        assert!(!refused(0, 0) && !refused(7, 5));
+        assert!(refused(8, 5) && refused(7, 6));
     }
 
     #[test]

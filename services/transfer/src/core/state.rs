@@ -79,6 +79,26 @@ pub fn cancel(record: &mut TransferRecord, now_ms: i64) {
     }
 }
 
+/// One more job waits for a transfer that several share.
+pub fn join(record: &mut TransferRecord, job_id: &str) {
+    if !record.waiting_job_ids.iter().any(|id| id == job_id) {
+        record.waiting_job_ids.push(job_id.to_owned());
+    }
+}
+
+/// A job waits no longer. When it was the last, what is not whole yet goes; a file that is whole stays for those to come.
+pub fn leave(record: &mut TransferRecord, job_id: &str, now_ms: i64) {
+    record.waiting_job_ids.retain(|id| id != job_id);
+    if !goes_on(record) {
+        cancel(record, now_ms);
+    }
+}
+
+/// Whether a transfer goes on, or its file stays, after somebody has left it.
+pub fn goes_on(record: &TransferRecord) -> bool {
+    !record.waiting_job_ids.is_empty() || record.state() == State::Succeeded
+}
+
 /// Asked for again after it had ended without the file: it goes on with what has come. The old problem stays until the
 /// next try begins, which tells the two apart.
 pub fn requeue(record: &mut TransferRecord) {
@@ -105,6 +125,26 @@ mod tests {
         assert_eq!(tried(Direction::Pull, false, true), Direction::Pull);
         assert_eq!(tried(Direction::Push, true, false), Direction::Push);
         assert_eq!(tried(Direction::Push, true, true), Direction::Pull);
+    }
+
+    #[test]
+    fn a_shared_transfer_ends_with_the_last_that_leaves_it() {
+        let mut record = TransferRecord::default();
+        record.set_state(State::Running);
+        for job in ["a", "b", "a"] {
+            join(&mut record, job);
+        }
+        leave(&mut record, "a", 5);
+        leave(&mut record, "a", 5);
+        assert_eq!(record.state(), State::Running);
+        assert!(goes_on(&record));
+        leave(&mut record, "b", 5);
+        assert_eq!(record.state(), State::Cancelling);
+        let mut whole = TransferRecord::default();
+        whole.set_state(State::Succeeded);
+        join(&mut whole, "a");
+        leave(&mut whole, "a", 5);
+        assert_eq!(whole.state(), State::Succeeded);
     }
 
     #[test]

@@ -325,11 +325,16 @@ impl Driver {
 
     /// Tells whoever watches the job. Nobody listening is no error.
     async fn tell(&self, record: &TransferRecord, message: &str, pace: &Pace) {
-        if record.job_id.is_empty() {
-            return;
+        let shared = record.waiting_job_ids.iter();
+        let alone = std::iter::once(&record.job_id).filter(|_| record.waiting_job_ids.is_empty());
+        for job_id in shared.chain(alone).filter(|id| !id.is_empty()) {
+            self.tell_job(job_id, record, message, pace).await;
         }
+    }
+
+    async fn tell_job(&self, job_id: &str, record: &TransferRecord, message: &str, pace: &Pace) {
         let progress = Progress {
-            job_id: record.job_id.clone(),
+            job_id: job_id.to_owned(),
             percent: pace::percent(record.bytes_done, record.bytes_total),
             message: message.to_owned(),
             bytes_done: record.bytes_done,
@@ -338,7 +343,7 @@ impl Driver {
             secs_left: pace.secs_left(record.bytes_total),
         };
         let message = Message::new(progress.encode_to_vec());
-        let subject = subjects::progress(&record.job_id);
+        let subject = subjects::progress(job_id);
         if let Err(error) = self.bus.publish(&subject, message).await {
             tracing::debug!(transfer = record.id, %error, "progress was not told");
         }

@@ -1,7 +1,7 @@
 //! `muster vm create`.
 
 use clap::Args;
-use contracts::rest::{CreateVm, DiskSource, NewDisk, NewNetworkCard, Placing};
+use contracts::rest::{CreateVm, DiskSource, NewDisk, NewNetworkCard, Placing, SetGuest};
 use reqwest::Method;
 
 use crate::change::make;
@@ -11,13 +11,18 @@ use crate::commands::Session;
 use crate::error::{Exit, Failure};
 use crate::values;
 
+/// Memory of a machine when nothing is said.
+const MEMORY_BYTES: u64 = 128 << 20;
+
+/// Stands for the number of a machine, where several are made.
+const NUMBER: &str = "{n}";
+
 /// The word that asks for no network card at all.
 const NO_NETWORK: &str = "none";
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     /// Name of the new machine: letters, digits and hyphens
-    #[arg(value_parser = values::vm_name)]
     name: String,
     /// Image for the first disk, as hosts list it: FILE or DATASTORE/FILE
     #[arg(long)]
@@ -25,12 +30,27 @@ pub(crate) struct CreateArgs {
     /// Copy the image whole instead of writing beside it
     #[arg(long, requires = "image")]
     copy: bool,
-    /// Virtual processors
-    #[arg(long, default_value = "1", value_parser = values::cpus)]
-    cpus: u32,
-    /// Memory
-    #[arg(long, default_value = "128MiB", value_name = "SIZE", value_parser = values::memory)]
-    memory: u64,
+    /// Template of the library; what else is said goes before it
+    #[arg(long, conflicts_with = "image")]
+    template: Option<String>,
+    /// So many machines, each by a job of its own; {n} in the name stands for their numbers, from 1
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: Option<u32>,
+    /// What the guest is called [default: as the template says, or as the machine]
+    #[arg(long, value_name = "NAME")]
+    host_name: Option<String>,
+    /// Public key for the user that the image comes with, or a file with keys; can be given several times
+    #[arg(long, value_name = "KEY", value_parser = values::ssh_keys)]
+    ssh_key: Vec<values::Lines>,
+    /// Guest profile instead of the template's
+    #[arg(long, value_name = "PROFILE", requires = "template")]
+    guest_profile: Option<String>,
+    /// Virtual processors [default: 1, or those of the template]
+    #[arg(long, value_parser = values::cpus)]
+    cpus: Option<u32>,
+    /// Memory [default: 128MiB, or that of the template]
+    #[arg(long, value_name = "SIZE", value_parser = values::memory)]
+    memory: Option<u64>,
     /// A blank disk of this size; can be given several times
     #[arg(long, value_name = "SIZE", value_parser = values::disk_size)]
     disk: Vec<u64>,
@@ -72,16 +92,50 @@ pub(crate) struct CreateArgs {
 }
 
 pub(super) async fn run(session: &Session, args: CreateArgs) -> Result<Exit, Failure> {
-    let body = request(&args)?;
-    let change = Request::change(Method::POST, &["vms"]).body(&body)?;
-    make(session, vec![change], &args.change).await
+    let mut changes = Vec::new();
+    for name in names(&args)? {
+        let body = CreateVm {
+            name,
+            ..request(&args)?
+        };
+        changes.push(Request::change(Method::POST, &["vms"]).body(&body)?);
+    }
+    make(session, changes, &args.change).await
+}
+
+/// The names of the machines that are wanted.
+fn names(args: &CreateArgs) -> Result<Vec<String>, Failure> {
+    let has_place = args.name.contains(NUMBER);
+    let names: Vec<String> = match args.count {
+        None if has_place => {
+            let message = "A name with {n} is for several machines: say how many with --count.";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        None => vec![args.name.clone()],
+        Some(_) if !has_place => {
+            let message = "--count needs a name with {n} in it, like web-{n}.";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        Some(count) => (1..=count)
+            .map(|number| args.name.replace(NUMBER, &number.to_string()))
+            .collect(),
+    };
+    for name in &names {
+        values::vm_name(name).map_err(Failure::Usage)?;
+    }
+    Ok(names)
 }
 
 fn request(args: &CreateArgs) -> Result<CreateVm, Failure> {
     Ok(CreateVm {
         name: args.name.clone(),
+        template: args.template.clone(),
+        guest: guest(args),
         vcpus: args.cpus,
-        memory_bytes: args.memory,
+        memory_bytes: match args.template {
+            Some(_) => args.memory,
+            None => args.memory.or(Some(MEMORY_BYTES)),
+        },
         disks: disks(args),
         network_cards: cards(&args.network)?,
         owner: args.owner.clone(),
@@ -98,6 +152,19 @@ fn request(args: &CreateArgs) -> Result<CreateVm, Failure> {
             ..Placing::default()
         },
     })
+}
+
+fn guest(args: &CreateArgs) -> Option<SetGuest> {
+    let guest = SetGuest {
+        profile: args.guest_profile.clone(),
+        host_name: args.host_name.clone(),
+        ssh_keys: args
+            .ssh_key
+            .iter()
+            .flat_map(|keys| keys.0.clone())
+            .collect(),
+    };
+    (guest != SetGuest::default()).then_some(guest)
 }
 
 /// The disk with the image comes first: machines boot from it.
@@ -151,7 +218,8 @@ mod tests {
     #[test]
     fn what_is_not_said_is_left_to_muster() {
         let body = asked("web-01 --image guest.qcow2");
-        assert_eq!((body.vcpus, body.memory_bytes), (1, 128 << 20));
+        assert_eq!((body.vcpus, body.memory_bytes), (None, Some(128 << 20)));
+        assert_eq!((body.template, body.guest), (None, None));
         assert_eq!(body.disks.len(), 1);
         assert_eq!(body.disks[0].source, None);
         assert_eq!(
@@ -172,6 +240,40 @@ mod tests {
         assert_eq!(body.network_cards.unwrap()[0].network, "user");
         assert_eq!(body.tags.len(), 2);
         assert!(body.start && body.wait_for_guest);
+    }
+
+    #[test]
+    fn beside_a_template_only_what_is_said_is_asked_for() {
+        let key = "ssh-ed25519 AAAAC3Nz";
+        let line = ["muster", "vm", "create", "web-{n}", "--template", "debian"];
+        let more = ["--ssh-key", key, "--count", "3"];
+        let args = match Cli::try_parse_from(line.into_iter().chain(more))
+            .unwrap()
+            .command
+        {
+            Command::Vm(vm::Command::Create(args)) => *args,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(names(&args).unwrap(), ["web-1", "web-2", "web-3"]);
+        let body = request(&args).unwrap();
+        assert_eq!((body.vcpus, body.memory_bytes), (None, None));
+        assert_eq!(body.template.as_deref(), Some("debian"));
+        assert_eq!(body.guest.unwrap().ssh_keys, [key]);
+    }
+
+    #[test]
+    fn several_machines_have_several_names() {
+        let refused = |words: &str| {
+            let line = ["muster", "vm", "create"]
+                .into_iter()
+                .chain(words.split(' '));
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::Vm(vm::Command::Create(args)) => names(&args).is_err(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(refused("web --count 2") && refused("web-{n}") && refused("a.{n} --count 2"));
+        assert!(!refused("web-{n} --count 2"));
     }
 
     #[test]

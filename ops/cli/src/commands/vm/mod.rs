@@ -24,7 +24,7 @@ use crate::values;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a machine, on the host that suits it best
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     /// List machines
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -154,7 +154,7 @@ const KIND: Kind<Vm> = Kind {
 
 pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Create(args) => create::run(session, args).await,
+        Command::Create(args) => create::run(session, *args).await,
         Command::List(args) => list(session, &KIND, &args).await,
         Command::Show(which) => show(session, "vm", &["vms", &which.vm], describe::describe).await,
         Command::Top(args) => top::run(session, MeasuredKind::Vm, args).await,

@@ -15,7 +15,8 @@ use super::folder::{self, CREATING, Folder};
 use super::image::Image;
 use super::machine::{Machine, now_ms};
 use super::tool::{self, ToolError};
-use super::{Environment, blocks};
+use super::{Environment, blocks, seed};
+use crate::core::seed::{self as guest_seed, Seed};
 use crate::hypervisor::request;
 use crate::limits;
 
@@ -33,17 +34,21 @@ pub(super) async fn create(
     request: &CreateVmRequest,
 ) -> Result<Machine, Status> {
     let hardware = request::check(request)?;
+    let guest = request.guest.as_ref();
+    let seed = guest.map(|setup| guest_seed::seed(&request.vm_id, setup));
+    let seed = seed.transpose()?;
     let plans = plan_disks(environment, &hardware).await?;
     let datastore = choose_datastore(environment, &request.datastore, &plans)?;
+    let seed_bytes = seed.as_ref().map_or(0, |_| seed::bytes());
     datastore.check_room(
-        plans.iter().map(Plan::bytes).sum(),
+        plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes,
         &format!("machine {}", request.name),
     )?;
     let definition = define(environment, request, &hardware, &plans);
     let folder = unfinished(datastore, &request.vm_id);
     let failed = |error: io::Error| not_made(request, datastore, &error.to_string());
     folder::remove_folder(folder.path()).map_err(failed)?;
-    let made = make(environment, datastore, &folder, &definition, &plans).await;
+    let made = make(environment, datastore, &folder, &definition, &plans, seed).await;
     let named = made.and_then(|()| {
         folder::rename_durably(folder.path(), datastore.folder(&request.vm_id).path())
             .map_err(|error| error.to_string())
@@ -222,6 +227,7 @@ fn define(
         memory_bytes: hardware.memory_bytes,
         disks: plans.iter().map(|plan| plan.disk.clone()).collect(),
         network_cards: hardware.network_cards.iter().map(card).collect(),
+        seeded: request.guest.is_some(),
     }
 }
 
@@ -231,12 +237,16 @@ async fn make(
     folder: &Folder,
     definition: &Definition,
     plans: &[Plan],
+    seed: Option<Seed>,
 ) -> Result<(), String> {
     // QEMU may pass through the folder to its files; others may not even list it.
     let made = fs::DirBuilder::new().mode(0o711).create(folder.path());
     made.map_err(|error| error.to_string())?;
     for plan in plans {
         make_disk(environment, datastore, folder, plan).await?;
+    }
+    if let Some(seed) = seed {
+        seed::make(&environment.confinement, folder, &seed).map_err(|error| error.to_string())?;
     }
     definition.store(folder).map_err(|error| error.to_string())
 }

@@ -27,6 +27,9 @@ pub(super) struct Definition {
     pub(super) memory_bytes: u64,
     pub(super) disks: Vec<Disk>,
     pub(super) network_cards: Vec<NetworkCard>,
+    /// Whether the guest is told who it is by a seed beside the disks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) seeded: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,6 +211,7 @@ pub(super) fn sample() -> Definition {
             mac: "52:54:00:12:34:56".to_owned(),
             network: "user".to_owned(),
         }],
+        seeded: false,
     }
 }
 
@@ -221,6 +225,19 @@ mod tests {
         let folder = Folder::new(dir.path().to_owned());
         sample().store(&folder).unwrap();
         assert_eq!(Definition::load(&folder).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_definition_from_before_there_were_seeds_has_none() {
+        let text = serde_json::to_string(&sample()).unwrap();
+        assert!(!text.contains("seeded"));
+        assert_eq!(Definition::parse(text.as_bytes()).unwrap(), sample());
+        let seeded = Definition {
+            seeded: true,
+            ..sample()
+        };
+        let text = serde_json::to_vec(&seeded).unwrap();
+        assert!(Definition::parse(&text).unwrap().seeded);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn as_asked_for(definition: &Definition) -> CreateVmRequest {
         vm_id: definition.vm_id.clone(),
         name: definition.name.clone(),
         hardware: Some(hardware),
-        datastore: String::new(),
+        ..CreateVmRequest::default()
     }
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `vm.json` | the definition; the machine exists |
 //! | `disk0.qcow2` … | its disks |
+//! | `seed.img` | what the guest is told when it first boots |
 //! | `console.log`, `console.log.old` | what the guest wrote to its serial port |
 //! | `qemu.log` | what QEMU wrote of its last run |
 //! | `lock` | held (flock) by the QEMU process itself, as its standard input: while it lives, no second can start |

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::definition::{Definition, Disk, NetworkCard};
 use super::folder::{Folder, Sockets};
 use super::probe::Accelerator;
-use super::{UserNetwork, blocks};
+use super::{UserNetwork, blocks, seed};
 
 /// The device that the guest's agent listens at.
 pub(super) const GUEST_AGENT_PORT: &str = "agent0";
@@ -32,6 +32,9 @@ mod slots {
 
 /// Ports for devices that are plugged in while the machine runs: q35 takes none without them.
 const SPARE_PORTS: usize = 4;
+
+/// Function of the slot of these ports that is the guest's seed.
+const SEED_FUNCTION: usize = SPARE_PORTS;
 
 /// Everything that the command line depends on.
 pub(super) struct Launch<'a> {
@@ -57,6 +60,9 @@ pub(super) fn arguments(launch: &Launch<'_>) -> Vec<String> {
     }
     for (index, card) in launch.definition.network_cards.iter().enumerate() {
         add_network_card(&mut line, launch.user_network, index, card);
+    }
+    if launch.definition.seeded {
+        add_seed(&mut line, launch.folder);
     }
     line.0
 }
@@ -205,6 +211,23 @@ fn add_disk(line: &mut Line, launch: &Launch<'_>, index: usize, disk: &Disk) {
     line.device("virtio-blk-pci", slots::DISKS + index, device);
 }
 
+/// The guest finds it by its label, as the last of its disks, and cannot write to it.
+fn add_seed(line: &mut Line, folder: &Folder) {
+    let node = json!({
+        "driver": "raw", "node-name": "seed-top", "read-only": true,
+        "file": {
+            "driver": "file", "filename": folder.file(seed::FILE).to_string_lossy(), "locking": "on",
+            "node-name": "seed-file", "read-only": true,
+        },
+    });
+    line.option("-blockdev", node.to_string());
+    let address = format!("{:#x}.{SEED_FUNCTION}", slots::SPARE_PORTS);
+    let device = json!({
+        "driver": "virtio-blk-pci", "id": "seed0", "drive": "seed-top", "addr": address,
+    });
+    line.option("-device", device.to_string());
+}
+
 fn add_network_card(line: &mut Line, user_network: UserNetwork, index: usize, card: &NetworkCard) {
     let network = format!("{}-net", card.id);
     let restrict = match user_network {
@@ -262,6 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_reads_its_seed_and_cannot_write_it() {
+        let seeded = line(false, |definition| definition.seeded = true);
+        let blocks = values(&seeded, "-blockdev");
+        let seed: Vec<_> = blocks.iter().filter(|b| b.contains("seed.img")).collect();
+        assert_eq!(seed.len(), 1);
+        assert!(seed[0].contains(r#""read-only":true"#));
+        // Beside it the machine is the same, device by device.
+        let plain = line(false, |_| {});
+        assert!(plain.iter().all(|word| seeded.contains(word)));
+        assert!(!plain.iter().any(|word| word.contains("seed")));
+    }
+
+    #[test]
     fn a_comma_in_a_path_stays_in_the_path() {
         let line = line(false, |_| {});
         let logs = values(&line, "-chardev");
@@ -288,6 +324,7 @@ mod tests {
                 .collect();
             let cards = card.into_iter().cycle();
             definition.network_cards = cards.take(contracts::limits::NETWORK_CARDS_MAX).collect();
+            definition.seeded = true;
         });
         let devices = values(&line, "-device");
         let mut addresses: Vec<Value> = devices
@@ -297,7 +334,7 @@ mod tests {
         let count = addresses.len();
         addresses.sort_by_key(Value::to_string);
         addresses.dedup();
-        assert_eq!((addresses.len(), count), (33, 33));
+        assert_eq!((addresses.len(), count), (34, 34));
         // 31 is the chipset's own.
         assert_eq!(slots::SPARE_PORTS, 30);
     }

@@ -30,6 +30,7 @@ mod qcow2;
 pub mod qmp;
 mod registry;
 mod save;
+mod seed;
 mod start;
 mod stop;
 mod tool;

@@ -4,24 +4,31 @@ use contracts::host::CheckImageRequest;
 use contracts::host::disk::Source;
 use contracts::inventory::Vm;
 use contracts::jobs::Plan;
+use contracts::library::LibraryImage;
 use contracts::placement::{RateRequest, Rating, Requirements};
 use contracts::{Status, diff};
 
-use super::State;
+use super::{State, images, template};
 use crate::core::rating;
 use crate::hands::Calls;
 
-/// Rates hosts, has the best one look at the images, and rates again with what the disks then take.
+/// Notes what the template means, rates hosts, has the best one look at the images, and rates again with what the disks then take.
 pub(super) async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Status> {
+    template::resolve(calls, state).await?;
     let wanted: u64 = state.hardware().disks.iter().map(|d| d.size_bytes).sum();
     let mut ratings = rate(calls, state, wanted).await?;
     let host_id = best(state, &ratings)?.host_id.clone();
-    let (disk_bytes, bytes_to_move) = look_at_images(calls, state, &host_id).await?;
+    let (disk_bytes, mut bytes_to_move) = look_at_images(calls, state, &host_id).await?;
     if disk_bytes != wanted {
         ratings = rate(calls, state, disk_bytes).await?;
     }
     let best = best(state, &ratings)?;
     state.disk_bytes = disk_bytes;
+    if !state.images.is_empty() {
+        let host = calls.fleet.host(&best.host_id)?;
+        let datastore = state.choose_datastore(&host)?;
+        bytes_to_move += images::bytes_to_fetch(calls, state, &host.id, &datastore).await?;
+    }
     Ok(Plan {
         host_id: best.host_id.clone(),
         host_name: best.host_name.clone(),
@@ -50,7 +57,12 @@ async fn look_at_images(calls: &Calls, state: &State, host_id: &str) -> Result<(
     let (mut disk_bytes, mut bytes_to_move) = (0_u64, 0_u64);
     for (index, disk) in state.hardware().disks.iter().enumerate() {
         let mut size = disk.size_bytes;
-        if !disk.image.is_empty() {
+        if let Some(image) = state.library_image(index) {
+            // The host gets it, and the disk beside it.
+            size = size
+                .max(image.virtual_bytes)
+                .saturating_add(image.file_bytes);
+        } else if !disk.image.is_empty() {
             let request = CheckImageRequest {
                 image: disk.image.clone(),
             };
@@ -96,14 +108,21 @@ fn record(state: &State) -> Vm {
 }
 
 impl State {
+    /// The image of the library that a disk is made from.
+    fn library_image(&self, disk: usize) -> Option<&LibraryImage> {
+        let mut images = self.images.iter();
+        let found = images.find(|from| usize::try_from(from.disk) == Ok(disk));
+        found.map(|from| &from.image)
+    }
+
     /// What placement is asked.
     pub(super) fn rate_request(&self, disk_bytes: u64) -> RateRequest {
         let hardware = self.hardware();
-        let mut images: Vec<String> = hardware
-            .disks
-            .into_iter()
-            .map(|d| d.image)
-            .filter(|i| !i.is_empty())
+        let of_host = |index: &usize| self.library_image(*index).is_none();
+        let disks = hardware.disks.into_iter().enumerate();
+        let mut images: Vec<String> = disks
+            .filter(|(index, disk)| !disk.image.is_empty() && of_host(index))
+            .map(|(_, disk)| disk.image)
             .collect();
         images.sort();
         images.dedup();

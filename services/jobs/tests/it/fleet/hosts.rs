@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use contracts::call::{Context, Revisions};
 use contracts::common::Empty;
 use contracts::host::{
-    CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, Host, HostPicture,
-    ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
+    CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, GuestSetup, Host,
+    HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
     ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
     VmState,
 };
 use contracts::{Code, ObjectRef, Status};
+
+use super::FakeTransfer;
 
 pub(crate) const IMAGE_BYTES: u64 = 1 << 30;
 
@@ -24,6 +26,8 @@ pub(crate) struct FakeHost {
     pub(crate) hold: AtomicBool,
     /// Commands that come now are done, and their answers lost.
     pub(crate) mute: AtomicBool,
+    /// Where its images of the library come from.
+    transfer: Arc<FakeTransfer>,
     inner: Mutex<Inner>,
 }
 
@@ -37,12 +41,15 @@ struct Inner {
     failures: HashMap<String, Vec<Status>>,
     /// What the caller of the last creation had seen, by machine.
     seen: HashMap<String, Revisions>,
+    /// What the guest of a machine was told.
+    guests: HashMap<String, GuestSetup>,
 }
 
 impl FakeHost {
-    pub(crate) fn new(id: &str) -> Arc<Self> {
+    pub(crate) fn new(id: &str, transfer: &Arc<FakeTransfer>) -> Arc<Self> {
         Arc::new(Self {
             id: id.to_owned(),
+            transfer: Arc::clone(transfer),
             ..Self::default()
         })
     }
@@ -74,6 +81,10 @@ impl FakeHost {
             .get(&key)
             .copied()
             .unwrap_or(0)
+    }
+
+    pub(crate) fn told(&self, vm_id: &str) -> Option<GuestSetup> {
+        self.inner.lock().unwrap().guests.get(vm_id).cloned()
     }
 
     pub(crate) fn seen_by_creator(&self, vm_id: &str) -> Revisions {
@@ -201,6 +212,10 @@ impl Host for FakeHost {
             let message = format!("{} is not an image.", request.image);
             return Err(Status::precondition(message).action("Name an image."));
         }
+        let file = request.image.rsplit('/').next().unwrap_or_default();
+        if file.starts_with("library-") && !self.transfer.has(&self.id, file) {
+            return Err(Status::not_found(ObjectRef::new("image", file, file)));
+        }
         Ok(ImageInfo {
             image: request.image,
             virtual_bytes: IMAGE_BYTES,
@@ -216,7 +231,10 @@ impl Host for FakeHost {
     ) -> Result<VmReport, Status> {
         self.wait_if_held().await;
         let (vm_id, seen) = (request.vm_id.clone(), context.seen());
-        self.inner.lock().unwrap().seen.insert(vm_id, seen);
+        self.inner.lock().unwrap().seen.insert(vm_id.clone(), seen);
+        if let Some(guest) = request.guest {
+            self.inner.lock().unwrap().guests.insert(vm_id, guest);
+        }
         let result = self.operate("create", &request.operation_id, &request.vm_id, |vms| {
             if vms.contains_key(&request.vm_id) {
                 return Err(Status::new(

@@ -4,15 +4,17 @@ mod hosts;
 mod inventory;
 mod placement;
 mod refresher;
+mod templates;
 mod transfer;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use contracts::call::Context;
+use contracts::host::{Datastore, Hardware, HostFacts, VmReport, VmState};
 use contracts::host::{HOST, HostServer};
-use contracts::host::{Hardware, HostFacts, VmReport, VmState};
 use contracts::inventory::{Host, HostGroup, INVENTORY, InventoryServer, Vm, host};
+use contracts::library::{TEMPLATES, TemplatesServer};
 use contracts::names::ROOT_GROUP_ID;
 use contracts::placement::{PLACEMENT, PlacementServer};
 use contracts::records::Record;
@@ -30,6 +32,7 @@ pub(crate) use hosts::FakeHost;
 pub(crate) use inventory::FakeInventory;
 pub(crate) use placement::FakePlacement;
 pub(crate) use refresher::FakeRefresher;
+pub(crate) use templates::{FakeTemplates, USER_DATA, file_of};
 pub(crate) use transfer::FakeTransfer;
 
 pub(crate) const MEMORY_BYTES: u64 = 64 << 30;
@@ -43,6 +46,7 @@ pub(crate) struct Fleet {
     pub(crate) placement: Arc<FakePlacement>,
     pub(crate) refresher: Arc<FakeRefresher>,
     pub(crate) transfer: Arc<FakeTransfer>,
+    pub(crate) templates: Arc<FakeTemplates>,
     _servers: Vec<Server>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
@@ -77,7 +81,11 @@ impl Fleet {
             groups: groups.clone(),
         });
         let refresher = Arc::new(FakeRefresher::default());
-        let machines = vec![FakeHost::new("h1"), FakeHost::new("h2")];
+        let machines = vec![
+            FakeHost::new("h1", &transfer),
+            FakeHost::new("h2", &transfer),
+        ];
+        let templates = Arc::new(FakeTemplates::default());
         let mut servers = vec![
             serve(
                 &bus,
@@ -112,6 +120,16 @@ impl Fleet {
             .await
             .unwrap(),
         ];
+        servers.push(
+            serve(
+                &bus,
+                Arc::clone(&store) as _,
+                TEMPLATES.subject,
+                Arc::new(TemplatesServer(Arc::clone(&templates))),
+            )
+            .await
+            .unwrap(),
+        );
         for host in &machines {
             let server = Arc::new(HostServer(Arc::clone(host)));
             servers.push(
@@ -133,6 +151,7 @@ impl Fleet {
             placement,
             refresher,
             transfer,
+            templates,
             _servers: servers,
             stop,
             _folder: folder,
@@ -164,6 +183,12 @@ impl Fleet {
             generation: 1,
             facts: Some(HostFacts {
                 memory_bytes: MEMORY_BYTES,
+                datastores: vec![Datastore {
+                    name: "ds".to_owned(),
+                    capacity_bytes: 1 << 50,
+                    free_bytes: 1 << 50,
+                    ..Datastore::default()
+                }],
                 ..HostFacts::default()
             }),
             ..Host::default()

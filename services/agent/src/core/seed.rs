@@ -1,0 +1,176 @@
+//! What a guest is told when it first boots, in the words of cloud-init's NoCloud: the files of its seed.
+//!
+//! `meta-data` has the id of the instance, the host name, and keys of the user that the image comes with. `user-data` is what
+//! a person wrote, word for word; else cloud-config for users and time zone. The two never meet in one guest.
+
+use std::fmt::Write as _;
+
+use contracts::host::GuestSetup;
+use contracts::{Status, limits, names};
+
+/// The two files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    pub meta_data: String,
+    pub user_data: String,
+}
+
+/// All files together: keys and user data have limits of their own far below.
+pub const SEED_BYTES_MAX: usize = 1 << 20;
+
+/// Refuses what would make other files than meant.
+pub fn seed(vm_id: &str, setup: &GuestSetup) -> Result<Seed, Status> {
+    names::check_id("vm_id", vm_id)?;
+    names::check_host_name("guest.host_name", &setup.host_name)?;
+    names::check_ssh_keys("guest.ssh_keys", &setup.ssh_keys)?;
+    for user in &setup.users {
+        names::check_ssh_keys("guest.users.ssh_keys", &user.ssh_keys)?;
+    }
+    let has_own = !setup.users.is_empty() || !setup.time_zone.is_empty();
+    if has_own && !setup.user_data.is_empty() {
+        let message = "The guest is given user data, and users or a time zone beside it.";
+        return Err(Status::invalid("guest.user_data", message)
+            .action("Name users and time zone in the user data."));
+    }
+    let seed = Seed {
+        meta_data: meta_data(vm_id, setup),
+        user_data: match setup.user_data.as_str() {
+            "" => cloud_config(setup),
+            text => text.to_owned(),
+        },
+    };
+    let is_long = setup.user_data.len() > limits::USER_DATA_BYTES_MAX;
+    if is_long || seed.meta_data.len() + seed.user_data.len() > SEED_BYTES_MAX {
+        let message = "What the guest is told is too long.";
+        return Err(Status::invalid("guest.user_data", message).action("Shorten it."));
+    }
+    Ok(seed)
+}
+
+/// A string of YAML, which takes those of JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn meta_data(vm_id: &str, setup: &GuestSetup) -> String {
+    let mut text = format!(
+        "instance-id: {vm_id}\nlocal-hostname: {}\n",
+        setup.host_name
+    );
+    add_keys(&mut text, "", "public-keys", &setup.ssh_keys);
+    text
+}
+
+fn add_keys(text: &mut String, indent: &str, name: &str, keys: &[String]) {
+    if !keys.is_empty() {
+        let _ = writeln!(text, "{indent}{name}:");
+    }
+    for key in keys {
+        let _ = writeln!(text, "{indent}  - {}", quoted(key));
+    }
+}
+
+fn cloud_config(setup: &GuestSetup) -> String {
+    let mut text = "#cloud-config\n".to_owned();
+    if !setup.time_zone.is_empty() {
+        let _ = writeln!(text, "timezone: {}", quoted(&setup.time_zone));
+    }
+    if !setup.users.is_empty() {
+        text.push_str("users:\n  - default\n");
+    }
+    for user in &setup.users {
+        let _ = writeln!(text, "  - name: {}", quoted(&user.name));
+        text.push_str("    lock_passwd: true\n");
+        if user.administrator {
+            text.push_str("    sudo: \"ALL=(ALL) NOPASSWD:ALL\"\n");
+        }
+        add_keys(&mut text, "    ", "ssh_authorized_keys", &user.ssh_keys);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::host::GuestUser;
+
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3Nz ann@example.org";
+
+    fn setup() -> GuestSetup {
+        GuestSetup {
+            host_name: "web-01.example.org".to_owned(),
+            ssh_keys: vec![KEY.to_owned()],
+            ..GuestSetup::default()
+        }
+    }
+
+    #[test]
+    fn a_guest_is_told_its_name_and_the_keys_of_its_user() {
+        let seed = seed("vm-1", &setup()).unwrap();
+        assert_eq!(
+            seed.meta_data,
+            format!(
+                "instance-id: vm-1\nlocal-hostname: web-01.example.org\npublic-keys:\n  - \"{KEY}\"\n"
+            )
+        );
+        assert_eq!(seed.user_data, "#cloud-config\n");
+    }
+
+    #[test]
+    fn users_and_time_zone_are_cloud_config() {
+        let setup = GuestSetup {
+            users: vec![GuestUser {
+                name: "ann".to_owned(),
+                ssh_keys: vec![KEY.to_owned()],
+                administrator: true,
+            }],
+            time_zone: "Europe/Berlin".to_owned(),
+            ..setup()
+        };
+        let text = seed("vm-1", &setup).unwrap().user_data;
+        let expected = format!(
+            "#cloud-config\ntimezone: \"Europe/Berlin\"\nusers:\n  - default\n  - name: \"ann\"\n    lock_passwd: true\n    \
+             sudo: \"ALL=(ALL) NOPASSWD:ALL\"\n    ssh_authorized_keys:\n      - \"{KEY}\"\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_a_person_wrote_is_handed_over_word_for_word_and_alone() {
+        let script = GuestSetup {
+            user_data: "#!/bin/sh\ntouch /x\n".to_owned(),
+            ..setup()
+        };
+        assert_eq!(
+            seed("vm-1", &script).unwrap().user_data,
+            "#!/bin/sh\ntouch /x\n"
+        );
+        let both = GuestSetup {
+            time_zone: "UTC".to_owned(),
+            ..script
+        };
+        assert_eq!(seed("vm-1", &both).unwrap_err().field, "guest.user_data");
+    }
+
+    #[test]
+    fn nothing_that_would_be_another_line_gets_into_a_seed() {
+        let spoilt = |change: fn(&mut GuestSetup)| {
+            let mut setup = setup();
+            change(&mut setup);
+            seed("vm-1", &setup).unwrap_err().field
+        };
+        assert_eq!(
+            spoilt(|s| s.host_name = "a\nb: c".to_owned()),
+            "guest.host_name"
+        );
+        assert_eq!(
+            spoilt(|s| s.ssh_keys = vec!["ssh-rsa AAAA\nx".to_owned()]),
+            "guest.ssh_keys"
+        );
+        assert_eq!(
+            spoilt(|s| s.user_data = "x".repeat(1 << 20)),
+            "guest.user_data"
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! The seed of a guest: a small read-only disk labelled CIDATA with the files of cloud-init's NoCloud, beside the machine's
+//! disks. It is made with the machine and goes with its folder.
+
+use std::fs::OpenOptions;
+use std::io::{self, Cursor, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use super::confinement::Confinement;
+use super::folder::Folder;
+use crate::core::seed::{SEED_BYTES_MAX, Seed};
+
+/// Its name in the machine's folder.
+pub(super) const FILE: &str = "seed.img";
+
+/// What cloud-init looks for. FAT has capitals only.
+const LABEL: [u8; 11] = *b"CIDATA     ";
+
+/// Room for the files, and as much again for the tables of FAT.
+const DISK_BYTES: usize = 2 * SEED_BYTES_MAX;
+
+/// Makes the disk. It holds what may be secret, so nobody but QEMU may read it.
+pub(super) fn make(confinement: &Confinement, folder: &Folder, seed: &Seed) -> io::Result<()> {
+    let path = folder.file(FILE);
+    let content = disk(seed)?;
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    file.write_all(&content)?;
+    file.sync_all()?;
+    confinement.hand_over(&path)
+}
+
+/// Bytes that it takes.
+pub(super) fn bytes() -> u64 {
+    DISK_BYTES as u64
+}
+
+fn disk(seed: &Seed) -> io::Result<Vec<u8>> {
+    let mut content = vec![0; DISK_BYTES];
+    let mut disk = Cursor::new(content.as_mut_slice());
+    let options = fatfs::FormatVolumeOptions::new().volume_label(LABEL);
+    fatfs::format_volume(&mut disk, options)?;
+    let volume = fatfs::FileSystem::new(&mut disk, fatfs::FsOptions::new())?;
+    let files = [
+        ("meta-data", &seed.meta_data),
+        ("user-data", &seed.user_data),
+    ];
+    for (name, text) in files {
+        let mut file = volume.root_dir().create_file(name)?;
+        file.write_all(text.as_bytes())?;
+    }
+    volume.unmount()?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn the_disk_holds_the_files_word_for_word() {
+        let seed = Seed {
+            meta_data: "local-hostname: web-01\n".to_owned(),
+            user_data: "#".repeat(64 << 10),
+        };
+        let mut content = disk(&seed).unwrap();
+        let mut disk = Cursor::new(content.as_mut_slice());
+        let volume = fatfs::FileSystem::new(&mut disk, fatfs::FsOptions::new()).unwrap();
+        assert_eq!(volume.volume_label(), "CIDATA");
+        let read = |name: &str| {
+            let mut text = String::new();
+            let mut file = volume.root_dir().open_file(name).unwrap();
+            file.read_to_string(&mut text).unwrap();
+            text
+        };
+        assert_eq!(read("meta-data"), seed.meta_data);
+        assert_eq!(read("user-data"), seed.user_data);
+    }
+}
