@@ -180,7 +180,7 @@ fn commands_of_the_manual() -> Vec<String> {
 }
 
 /// What a command prints.
-fn run(client: &Client, command: &str) -> String {
+pub fn run(client: &Client, command: &str) -> String {
     let mut muster = Command::new(program("muster"));
     let muster = muster
         .args(command.split(' '))

@@ -33,6 +33,7 @@ mod runner;
 mod simulated;
 mod site;
 mod subscribers;
+mod templates;
 mod tidy;
 mod trace;
 mod twice;
