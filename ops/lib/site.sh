@@ -99,6 +99,11 @@ TOML
     )
 }
 
+# make_library HOST: a library server beside a host, from its next start on.
+make_library() {
+    grep -q '^roles' "$SITE/$1.toml" || sed -i 's/^\[agent\]$/[agent]\nroles = ["host", "library"]/' "$SITE/$1.toml"
+}
+
 # put_image HOST IMAGE: into the host's datastore; as a reflink where the filesystem can.
 put_image() {
     local images=$SITE/$1/store/images
@@ -139,6 +144,7 @@ site_up() {
             [ -n "$token" ] || die "no join token could be made" "look into $SITE/log/musterd.log"
             write_agent_config "$host" "$token"
         fi
+        [ "$host" != host-1 ] || make_library "$host"
         start "$host" agent "$SITE/$host.toml"
     done
     wait_for 60 "three hosts to respond" all_hosts_respond ||
