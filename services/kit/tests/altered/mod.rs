@@ -16,6 +16,9 @@ use kit::bus::{
 pub(crate) trait Alter: Send + Sync + 'static {
     async fn at(&self, _point: String) {}
 
+    /// A filter whose last entry is looked up, or expected.
+    fn filter(&self, _log: &str, _filter: &str) {}
+
     fn info(&self, info: LogInfo) -> LogInfo {
         info
     }
@@ -54,11 +57,15 @@ impl<A: Alter> Bus for Altered<A> {
     }
 
     async fn append(&self, entry: &Append) -> Result<u64, AppendError> {
+        if let Some(expect) = &entry.expect {
+            self.by.filter(&entry.log, &expect.filter);
+        }
         let work = self.bus.append(entry);
         self.around("append", &entry.log, work).await
     }
 
     async fn last(&self, log: &str, filter: &str) -> Result<Option<LogEntry>, BusError> {
+        self.by.filter(log, filter);
         let work = self.bus.last(log, filter);
         self.around("last", log, work).await
     }

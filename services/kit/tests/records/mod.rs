@@ -199,5 +199,6 @@ mod late;
 mod line;
 mod log;
 mod redelivery;
+mod relay;
 mod traps;
 mod upgrade;

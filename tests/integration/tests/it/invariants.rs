@@ -286,16 +286,16 @@ fn by_id(items: &[Value]) -> BTreeMap<String, Value> {
 /// Each object has a chain of events in order of revision, without a double or a gap, that ends at its record.
 fn check_events<R: Record>(events: &[(u64, Event)], bucket: &Bucket<R>, wrong: &mut Vec<String>) {
     let kind = R::BUCKET;
-    let mut last_revision = 0;
+    let mut revisions: BTreeMap<&str, u64> = BTreeMap::new();
     let mut chains: BTreeMap<&str, Option<R>> = BTreeMap::new();
     for (sequence, event) in events.iter().filter(|(_, event)| event.kind == kind) {
         let Event { id, revision, .. } = event;
+        let last_revision = revisions.insert(id, *revision).unwrap_or(0);
         if *revision <= last_revision {
             wrong.push(format!(
                 "event {sequence} of {kind} {id}: revision {revision} after {last_revision}"
             ));
         }
-        last_revision = *revision;
         let before = decoded::<R>(&event.before);
         let known = chains.get(id.as_str()).cloned().flatten();
         if differs(known.as_ref(), before.as_ref()) {
