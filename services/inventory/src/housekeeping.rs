@@ -29,13 +29,16 @@ pub(crate) async fn run(fleet: &Fleet, stop: &CancellationToken) {
     stop.run_until_cancelled(work).await;
 }
 
+/// Of a token that has expired. It is of no more use, but by the clock of another instance it may be still.
+const TOKEN_KEPT_MS: i64 = 24 * 3600 * 1000;
+
 async fn sweep_tokens(fleet: &Fleet) -> Result<(), Status> {
-    let now_ms = fleet.now_ms();
+    let expired_ms = fleet.now_ms() - TOKEN_KEPT_MS;
     let context = Context::new("system");
     let tokens = fleet.tokens.list()?;
     for token in tokens
         .iter()
-        .filter(|token| token.value.expires_ms <= now_ms)
+        .filter(|token| token.value.expires_ms <= expired_ms)
     {
         let forget = fleet
             .tokens

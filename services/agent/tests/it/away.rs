@@ -5,6 +5,7 @@ use std::path::Path;
 use agent::{Config, DatastoreConfig};
 use contracts::call::Context;
 use contracts::host::VmState;
+use contracts::inventory::ReportResponse;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
@@ -86,6 +87,30 @@ async fn what_happened_while_the_bus_was_away_is_told_in_a_few_reports() {
         .turn_off_vm(&context, &operation("flipped", "o/1"))
         .await
         .unwrap();
+    stop.cancel();
+    agent.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_comes_at_a_busy_moment_is_sent_again_as_it_was() {
+    let world = World::new().await;
+    let later = ReportResponse {
+        retry_after_ms: 1,
+        ..ReportResponse::default()
+    };
+    world.inventory.told(|told| {
+        told.approved = true;
+        told.answer = Some(later);
+    });
+    let (stop, agent) = world.start_agent();
+    let (first, second) = world
+        .until("the same report again", |told| match &*told.reports {
+            [first, second, ..] => Some((first.clone(), second.clone())),
+            _ => None,
+        })
+        .await;
+    assert!(first.whole);
+    assert_eq!(first, second);
     stop.cancel();
     agent.await.unwrap().unwrap();
 }

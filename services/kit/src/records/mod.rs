@@ -13,6 +13,7 @@ mod file;
 mod follow;
 mod identity;
 mod own;
+mod progress;
 mod relay;
 mod repair;
 mod store;

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::event::{self, Telling};
+use super::progress::Progress;
 use super::store::Store;
 use super::view::{Outgoing, ViewError};
 use crate::bus::{
@@ -49,52 +50,6 @@ const EVENTS_BYTES_MAX: u64 = 4 << 30;
 
 /// How the subject of an object's first event ends.
 const CREATED: &str = ".created";
-
-/// How far publishing has got, told by a relay to the writers of its process.
-pub(super) struct Progress {
-    published: watch::Sender<u64>,
-    /// What a writer waits for.
-    wanted: watch::Receiver<u64>,
-}
-
-/// Waits for events to be published.
-#[derive(Clone)]
-pub(super) struct Awaited {
-    published: watch::Receiver<u64>,
-    wanted: watch::Sender<u64>,
-}
-
-/// Everything up to revision `from` is published.
-pub(super) fn progress(from: u64) -> (Progress, Awaited) {
-    let (published, seen) = watch::channel(from);
-    let (wanted, asked) = watch::channel(0);
-    let progress = Progress {
-        published,
-        wanted: asked,
-    };
-    let awaited = Awaited {
-        published: seen,
-        wanted,
-    };
-    (progress, awaited)
-}
-
-impl Awaited {
-    /// Waits until the event of a revision is in the stream, if it has one. False: not in time.
-    pub(super) async fn published(&self, revision: u64, patience: Duration) -> bool {
-        let mut published = self.published.clone();
-        if *published.borrow() >= revision {
-            return true;
-        }
-        self.wanted.send_if_modified(|wanted| {
-            let is_more = *wanted < revision;
-            *wanted = revision.max(*wanted);
-            is_more
-        });
-        let reached = published.wait_for(|now| *now >= revision);
-        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
-    }
-}
 
 /// The last event on some subject, as the stream has it.
 #[derive(Default)]

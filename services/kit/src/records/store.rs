@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::Applier;
 use super::follow::{self, Follower, Role};
 use super::view::View;
-use super::{Change, Stored, ViewError, has_events, relay};
+use super::{Change, Stored, ViewError, has_events, progress, relay};
 use crate::bus::Bus;
 use crate::rpc::Gate;
 use crate::world::World;
@@ -65,7 +65,7 @@ impl Store {
     pub async fn own<R: Record>(self: &Arc<Self>) -> Result<Records<R>, ViewError> {
         let (mirror, applier) = self.follow::<R>(Role::Owner).await?;
         // Of a kind without events everything is published.
-        let (published, events) = relay::progress(if has_events::<R>() { 0 } else { u64::MAX });
+        let (published, events) = progress::progress(if has_events::<R>() { 0 } else { u64::MAX });
         if has_events::<R>() {
             let applied = mirror.reader.applied.clone();
             tokio::spawn(relay::run::<R>(Arc::clone(self), applied, published));
@@ -314,7 +314,7 @@ pub struct Records<R> {
     /// Counts writes, for ids of messages.
     pub(super) writes: Arc<std::sync::atomic::AtomicU64>,
     pub(super) applier: Arc<Applier<R>>,
-    pub(super) events: relay::Awaited,
+    pub(super) events: progress::Awaited,
 }
 
 impl<R> Clone for Records<R> {

@@ -1,24 +1,11 @@
-//! What telling costs: looks at the stream that do not grow with it, and no wait for each event of a writer that is gone.
+//! What telling costs: no wait for each event of a writer that is gone.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
 use super::*;
 use crate::altered::{Alter, Altered};
-
-/// Notes the filters that the server has to look up in the stream of events.
-#[derive(Default)]
-struct Filters(Mutex<Vec<String>>);
-
-impl Alter for Filters {
-    fn filter(&self, log: &str, filter: &str) {
-        if log == subjects::EVENTS {
-            self.0.lock().unwrap().push(filter.to_owned());
-        }
-    }
-}
 
 /// Writes records and never tells of them.
 struct Mute;
@@ -50,25 +37,6 @@ async fn instance<A: Alter>(nats: &NatsServer, folder: &Path, by: &Arc<A>) -> In
         by: Arc::clone(by),
     };
     Instance::start_on(Arc::new(altered), folder, &World::real()).await
-}
-
-#[tokio::test]
-async fn no_event_is_looked_for_among_those_of_other_objects() {
-    let nats = NatsServer::start().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let filters = Arc::<Filters>::default();
-    let instance = instance(&nats, folder.path(), &filters).await;
-    for id in ["x", "y"] {
-        instance.put(id, VmState::Stopped).await.unwrap();
-        instance.put(id, VmState::Running).await.unwrap();
-        instance.delete(id).await.unwrap();
-    }
-    assert_eq!(events(&*instance.bus, 6).await.len(), 6);
-    let filters = filters.0.lock().unwrap().clone();
-    assert!(filters.len() >= 6, "{filters:?}");
-    for filter in filters {
-        assert!(!filter.contains(['*', '>']), "{filter}");
-    }
 }
 
 #[tokio::test]
