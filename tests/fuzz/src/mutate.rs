@@ -112,8 +112,8 @@ fn unlikely(value: &Value, dice: &mut Dice) -> Value {
     match dice.below(11) {
         0 => Value::Null,
         1 => json!(true),
-        2 => json!([value, value]),
-        3 => Value::Array(vec![value.clone(); dice.below(300)]),
+        2 => copies(value, 2),
+        3 => copies(value, dice.below(300)),
         4 => json!("x".repeat(dice.below(3_000))),
         5 => json!("../../\0\u{202e}\r\n\u{1b}[31m"),
         6 => json!({}),
@@ -126,5 +126,34 @@ fn unlikely(value: &Value, dice: &mut Dice) -> Value {
         8 => (0..dice.below(200)).fold(value.clone(), |inner, _| json!([inner])),
         9 => json!(number(dice)),
         _ => serde_json::from_str(number(dice)).unwrap_or_default(),
+    }
+}
+
+/// A list of as many copies as an input has room for: lists of lists of lists would take all memory of a machine.
+fn copies(value: &Value, count: usize) -> Value {
+    let room = BYTES_MAX / value.to_string().len();
+    Value::Array(vec![value.clone(); count.min(room)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_change_adds_more_than_an_input_has_room_for() {
+        for seed in 0..500 {
+            let mut dice = Dice::new(seed);
+            let mut value = json!({"status": "running"});
+            let mut bytes = value.to_string().len();
+            for _ in 0..4 {
+                change_value(&mut value, &mut dice);
+                let now = value.to_string().len();
+                assert!(
+                    now <= bytes + 2 * BYTES_MAX,
+                    "seed {seed}: {bytes}, then {now}"
+                );
+                bytes = now;
+            }
+        }
     }
 }
