@@ -10,6 +10,7 @@ mod enums;
 mod event;
 mod group;
 mod guest_profile;
+mod hardware_profile;
 mod host;
 mod job;
 mod library;
@@ -36,6 +37,7 @@ pub use enums::{
 pub use event::{Event, ObjectRef, PropertyChange};
 pub use group::{EffectiveGroup, EffectiveReserves, GroupSettings, HostGroup, InForce, Reserves};
 pub use guest_profile::{GuestProfile, GuestProfileList, GuestUser, SetGuestProfile};
+pub use hardware_profile::{HardwareProfile, HardwareProfileList, SetHardwareProfile};
 pub use host::{Datastore, Host, HostFacts, HostSettings, ImageFile, Network};
 pub use job::{Job, Plan, PlannedStep, Progress, Step};
 pub use library::{
@@ -61,10 +63,7 @@ pub use simulate::{
     Bottleneck, Simulate, SimulatedMachines, SimulatedOutcome, SimulatedResource, Simulation,
 };
 pub use status::{Counts, Status, Versions};
-pub use template::{
-    HardwareProfile, HardwareProfileList, SetHardwareProfile, SetTemplate, Template, TemplateDisk,
-    TemplateList,
-};
+pub use template::{SetTemplate, Template, TemplateDisk, TemplateList};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};
 pub use webhook::{
     CreateWebhook, DeadLetter, DeadLetterList, NewWebhook, Redelivery, UpdateWebhook, Webhook,

@@ -20,7 +20,7 @@ use kit::rpc::Gate;
 use kit::service::Parts;
 
 use crate::core::fields::Listed;
-use crate::core::list::{ListQuery, Selected, Wanted};
+use crate::core::list::{ListQuery, Selected};
 use crate::core::names::Names;
 use crate::error::{Failure, Outcome};
 use orders::Orders;
@@ -86,8 +86,7 @@ impl<R: Listed> Kind<R> {
         query: &ListQuery,
         names: &Arc<Names>,
     ) -> Outcome<(Selected<R>, u64)> {
-        let wanted = || Wanted::read(query, names);
-        self.orders.page(self, wanted, names)
+        self.orders.page(self, query, names)
     }
 
     /// The record with this id, or the one with exactly this name.

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 use super::Kind;
 use crate::core::fields::Listed;
-use crate::core::list::{Selected, Wanted};
+use crate::core::list::{ListQuery, Selected, Wanted};
 use crate::core::names::Names;
 use crate::core::order::Order;
 use crate::error::Outcome;
@@ -56,10 +56,10 @@ impl<R: Listed> Orders<R> {
     pub(super) fn page(
         &self,
         kind: &Kind<R>,
-        wanted: impl Fn() -> Outcome<Wanted<R>>,
+        query: &ListQuery,
         names: &Arc<Names>,
     ) -> Outcome<(Selected<R>, u64)> {
-        let asked = wanted()?;
+        let asked = Wanted::read(query, names)?;
         let mut lists = self.lists();
         if !lists.is_asked_again(&asked.list) {
             drop(lists);
@@ -77,7 +77,8 @@ impl<R: Listed> Orders<R> {
         // Before the snapshot, so that no change is missed.
         let changes = kind.mirror.changes();
         let snapshot = kind.snapshot()?;
-        let order = Order::new(wanted()?, Arc::clone(names), snapshot.records());
+        let whole = Wanted::read(query, names)?;
+        let order = Order::new(whole, Arc::clone(names), snapshot.records());
         let page = order.page(&asked);
         lists.kept.push(Kept {
             order,

@@ -39,6 +39,7 @@ impl Api {
         }
     }
 
+    /// What a refresher has found on a host.
     pub(super) async fn record_found(
         &self,
         context: &Context,

@@ -1,8 +1,8 @@
 //! Hosts that ask at the same moment, in turn. A fleet that joins, or comes back, brings thousands of whole pictures at once;
 //! taken in all together, each would take longer than its host waits for the answer, and would be sent again and again.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -70,7 +70,7 @@ impl AskTimes {
 /// Turns of whole pictures.
 pub(super) struct Intake {
     turns: Semaphore,
-    waiting: AtomicUsize,
+    places: Semaphore,
     ask_times: AskTimes,
     picture_time: Mutex<Duration>,
 }
@@ -93,13 +93,13 @@ impl Intake {
     pub(super) fn new() -> Self {
         Self {
             turns: Semaphore::new(PICTURES_AT_ONCE),
-            waiting: AtomicUsize::new(0),
+            places: Semaphore::new(PICTURES_WAITING_MAX),
             ask_times: AskTimes::within(AWAY_MIN, AWAY_MAX),
             picture_time: Mutex::new(PICTURE_TIME),
         }
     }
 
-    fn picture_time(&self) -> std::sync::MutexGuard<'_, Duration> {
+    fn picture_time(&self) -> MutexGuard<'_, Duration> {
         self.picture_time
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -107,11 +107,10 @@ impl Intake {
 
     /// A turn, or how long to stay away.
     pub(super) async fn turn(&self, now_ms: i64) -> Result<Turn<'_>, Duration> {
-        let place = Place::take(&self.waiting);
-        if place.number > PICTURES_WAITING_MAX {
+        let Ok(_place) = self.places.try_acquire() else {
             let between = *self.picture_time() / OVERLAP;
             return Err(self.ask_times.next(now_ms, between));
-        }
+        };
         match self.turns.acquire().await {
             Ok(permit) => Ok(Turn {
                 intake: self,
@@ -121,25 +120,6 @@ impl Intake {
             // It is never closed.
             Err(_) => Err(AWAY_MIN),
         }
-    }
-}
-
-/// A place among those that wait, left also by a call that is given up.
-struct Place<'a> {
-    waiting: &'a AtomicUsize,
-    number: usize,
-}
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Self {
-        let number = waiting.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        Self { waiting, number }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

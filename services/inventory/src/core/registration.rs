@@ -39,6 +39,7 @@ impl Registered {
     }
 }
 
+/// What becomes of the host's record.
 pub fn register(
     current: Option<&Host>,
     request: &RegisterRequest,

@@ -19,7 +19,7 @@ pub(super) struct Awaited {
 }
 
 /// Everything up to revision `from` is published.
-pub(super) fn progress(from: u64) -> (Progress, Awaited) {
+pub(super) fn channel(from: u64) -> (Progress, Awaited) {
     let (published, seen) = watch::channel(from);
     let (wanted, asked) = watch::channel(0);
     let progress = Progress {

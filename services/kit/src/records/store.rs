@@ -65,7 +65,7 @@ impl Store {
     pub async fn own<R: Record>(self: &Arc<Self>) -> Result<Records<R>, ViewError> {
         let (mirror, applier) = self.follow::<R>(Role::Owner).await?;
         // Of a kind without events everything is published.
-        let (published, events) = progress::progress(if has_events::<R>() { 0 } else { u64::MAX });
+        let (published, events) = progress::channel(if has_events::<R>() { 0 } else { u64::MAX });
         if has_events::<R>() {
             let applied = mirror.reader.applied.clone();
             tokio::spawn(relay::run::<R>(Arc::clone(self), applied, published));

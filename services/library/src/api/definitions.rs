@@ -17,6 +17,12 @@ use super::resolve::Shelf;
 use crate::core::definition::{self, Definition, capital, object};
 use crate::store::delete;
 
+/// Says at which field of the request something is wrong.
+fn at(field: &str) -> impl FnOnce(Status) -> Status {
+    let field = field.to_owned();
+    move |status| Status { field, ..status }
+}
+
 impl Api {
     /// Makes a record, or puts another in its place.
     async fn put<D: Definition>(
@@ -81,12 +87,11 @@ impl Api {
 
     /// References as ids. What is not there is told by its field.
     fn referring(&self, mut template: Template) -> Result<Template, Status> {
-        let at = |field: String| move |status: Status| Status { field, ..status };
         for (index, disk) in template.disks.iter_mut().enumerate() {
             disk.image.clear();
             if !disk.item_id.is_empty() {
                 let item = self.desk.item(&disk.item_id);
-                disk.item_id = item.map_err(at(format!("disks[{index}].image")))?.id;
+                disk.item_id = item.map_err(at(&format!("disks[{index}].image")))?.id;
             }
         }
         let text = &template.hardware_profile_id;
@@ -97,12 +102,12 @@ impl Api {
         }
         let hardware: Result<HardwareProfile, _> =
             self.desk.definition(&self.desk.hardware_profiles, text);
-        template.hardware_profile_id = hardware.map_err(at("hardware_profile".to_owned()))?.id;
+        template.hardware_profile_id = hardware.map_err(at("hardware_profile"))?.id;
         let text = &template.guest_profile_id;
         if !text.is_empty() {
             let guest: Result<GuestProfile, _> =
                 self.desk.definition(&self.desk.guest_profiles, text);
-            template.guest_profile_id = guest.map_err(at("guest_profile".to_owned()))?.id;
+            template.guest_profile_id = guest.map_err(at("guest_profile"))?.id;
         }
         // These are for answers.
         template.hardware_profile_name.clear();
@@ -156,11 +161,7 @@ impl Api {
         profile.user_data_id.clear();
         if !profile.answer_item_id.is_empty() {
             let item = self.desk.item(&profile.answer_item_id);
-            let at = |status: Status| Status {
-                field: "answer_file".to_owned(),
-                ..status
-            };
-            profile.answer_item_id = item.map_err(at)?.id;
+            profile.answer_item_id = item.map_err(at("answer_file"))?.id;
         }
         let text = std::mem::take(&mut profile.user_data);
         if text.is_empty() {
