@@ -45,7 +45,14 @@ pub(crate) fn vm_create(
             "Set start as well, or leave wait_for_guest out.",
         ));
     }
-    let hardware = match &template {
+    let hardware = match template.as_deref() {
+        Some("") => {
+            return Err(Failure::invalid(
+                "template",
+                "The template has no name.",
+                "Name a template, or leave it out.",
+            ));
+        }
         Some(_) => otherwise(vcpus, memory_bytes, disks, network_cards)?,
         None => hardware(vcpus.unwrap_or(1), memory_bytes, disks, network_cards)?,
     };
@@ -254,6 +261,7 @@ mod tests {
         assert_eq!(with(&|r| r.memory_bytes = Some(1)), "memory_bytes");
         assert_eq!(with(&|r| r.memory_bytes = Some(u64::MAX)), "memory_bytes");
         assert_eq!(with(&|r| r.memory_bytes = None), "memory_bytes");
+        assert_eq!(with(&|r| r.template = Some(String::new())), "template");
         assert_eq!(with(&|r| r.wait_for_guest = true), "wait_for_guest");
         assert_eq!(
             with(&|r| r.disks = vec![rest::NewDisk::default(); 17]),

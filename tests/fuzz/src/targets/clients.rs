@@ -24,16 +24,22 @@ pub(super) fn rest_bodies(input: &[u8]) -> Result<(), String> {
 
 fn is_possible(vm: VmCreate) -> Result<(), String> {
     let hardware = vm.hardware.unwrap_or_default();
+    // What is not said is the template's.
+    let is_of_template = !vm.template.is_empty();
     promise(
         names::check_vm_name(&vm.name).is_ok(),
         "a name that cannot be one",
     )?;
     promise(
-        (1..=limits::VCPUS_MAX).contains(&hardware.vcpus),
+        (1..=limits::VCPUS_MAX).contains(&hardware.vcpus)
+            || (is_of_template && hardware.vcpus == 0),
         "impossible processors",
     )?;
     let memory = limits::VM_MEMORY_BYTES_MIN..=limits::VM_MEMORY_BYTES_MAX;
-    promise(memory.contains(&hardware.memory_bytes), "impossible memory")?;
+    promise(
+        memory.contains(&hardware.memory_bytes) || (is_of_template && hardware.memory_bytes == 0),
+        "impossible memory",
+    )?;
     promise(hardware.disks.len() <= limits::DISKS_MAX, "too many disks")?;
     promise(vm.tags.len() <= limits::TAGS_MAX, "too many tags")
 }
@@ -60,6 +66,7 @@ pub(super) mod samples {
             r#"{"name": "web-01", "vcpus": 2, "memory_bytes": 134217728, "disks": [{"image": "guest.qcow2", "source": "overlay", "size_bytes": 67108864}, {"size_bytes": 1073741824}],
                 "network_cards": [{"network": "user", "mac": "52:54:00:12:34:56"}], "owner": "alice", "description": "a machine", "tags": {"env": "prod"}, "group": "all-hosts",
                 "host": "host-1", "datastore": "default", "start": true, "wait_for_guest": true}"#,
+            r#"{"name": "web-02", "template": "debian", "memory_bytes": 134217728, "guest": {"host_name": "web", "ssh_keys": ["ssh-ed25519 AAAA"]}}"#,
             r#"{"owner": "bob", "description": "another", "set_tags": {"env": "test"}, "remove_tags": ["old"]}"#,
             r#"{"vcpus": 2, "memory_bytes": 134217728, "disk_bytes": 1073741824, "images": ["guest.qcow2"], "expected_cpu_percent": 20.5}"#,
         ]
