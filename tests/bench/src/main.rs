@@ -3,20 +3,25 @@
 //! `cargo run --release -p bench` prints the tables; `-- calls` or another name runs one. They measure; no build fails
 //! on them. Absolute times are of this machine at this moment; the ratios are what to compare.
 
+mod batch;
 mod calls;
 mod create;
 mod fleet;
 mod idle;
 mod muster;
+mod packing;
 mod place;
 mod power_off;
 mod programs;
 mod qmp;
+mod scan;
 mod table;
 mod writes;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
 /// How long anything may take that is waited for. It bounds what fails, and no figure.
@@ -33,6 +38,12 @@ struct Arguments {
     /// Its machines.
     #[arg(long, default_value_t = 45_000)]
     vms: usize,
+    /// Machines that come and go, for `packing`: CSV, plain or xz.
+    #[arg(long, env = "MUSTER_TRACE")]
+    trace: Option<PathBuf>,
+    /// Hosts for `packing`, as <vCPU>x<GiB>[:<number, for the first refusal>]; may be given several times.
+    #[arg(long = "host", default_values = ["64x256:1500", "64x144:1800"])]
+    shapes: Vec<packing::Shape>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,6 +62,12 @@ enum Bench {
     PowerOff,
     /// Memory, processor and wakes while nothing happens.
     Idle,
+    /// Machines with rules solved together beside one after the other.
+    Batch,
+    /// The best host of many by columns beside host by host.
+    Scan,
+    /// Rules of placement on a trace, and re-packing. Not without being named: it takes minutes, and a trace.
+    Packing,
     /// Placements with a durable claim beside bare compare-and-set puts.
     Place,
 }
@@ -84,6 +101,18 @@ async fn main() -> anyhow::Result<()> {
     }
     if arguments.which.contains(&Bench::Growth) {
         println!("{}", fleet::growth().await?);
+    }
+    if wanted(Bench::Scan) {
+        println!("{}", scan::run());
+    }
+    if wanted(Bench::Batch) {
+        println!("{}", batch::run());
+    }
+    if arguments.which.contains(&Bench::Packing) {
+        let trace = arguments.trace.context("`packing` takes --trace <csv>.")?;
+        for report in packing::run(&trace, &arguments.shapes)? {
+            println!("{report}");
+        }
     }
     if wanted(Bench::Place) {
         println!("{}", place::run().await?);

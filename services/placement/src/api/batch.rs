@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use super::{Api, owner};
 use crate::core::fleet::Fleet;
 use crate::core::together::{Asked, Problem};
-use crate::core::{claims, greedy};
+use crate::core::{batch, claims};
 use crate::live::{Earlier, Look};
 use crate::meter;
 use crate::writer::Written;
@@ -141,10 +141,12 @@ fn choose_all(
     }
     let fleet = &mut *look.fleet;
     let problem = Problem::new(fleet, asked)?;
-    let rows = greedy::solve(&problem.batch()).map_err(|at| no_place(asked, at))?;
+    let solved = batch::solve(&problem.batch, fleet.columns_mut());
+    let rows = solved.map_err(|at| no_place(asked, &problem, at))?.rows;
+    let slots = rows.iter().filter_map(|row| fleet.slots().get(*row));
+    let hosts: Vec<String> = slots.map(|slot| slot.state.host_id.clone()).collect();
     let mut chosen = Vec::with_capacity(rows.len());
-    for ((vm_id, query), row) in asked.machines.iter().zip(rows) {
-        let host_id = problem.host_id(row).unwrap_or_default().to_owned();
+    for ((vm_id, query), host_id) in asked.machines.iter().zip(hosts) {
         let claim = claims::new(owner(vm_id, job_id)?, &query.needs, expires_ms);
         fleet.add_pending(&host_id, claim.clone());
         chosen.push((host_id, Some(claim)));
@@ -152,12 +154,16 @@ fn choose_all(
     Ok(Chosen::All(chosen))
 }
 
-fn no_place(asked: &Asked, at: usize) -> Status {
+fn no_place(asked: &Asked, problem: &Problem, at: usize) -> Status {
     let vm_id = asked.machines.get(at).map_or("", |(vm_id, _)| vm_id);
-    let message = format!(
-        "The {} machines do not fit together with their rules: machine {vm_id} finds no host.",
-        asked.machines.len()
-    );
+    let count = asked.machines.len();
+    let message = match problem.rules_of(at).as_slice() {
+        [] => format!("The {count} machines do not fit together: machine {vm_id} finds no host."),
+        rules => format!(
+            "The {count} machines do not fit together with their rules: machine {vm_id} finds no host that keeps {}.",
+            rules.join(", ")
+        ),
+    };
     Status::precondition(message)
         .action("Place fewer at a time, relax a rule, or free room on more hosts.")
 }

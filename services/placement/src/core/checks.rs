@@ -9,7 +9,7 @@ use contracts::placement::{DatastoreState, HostState, Reason, Requirements, Rule
 use super::model::{self, Resource};
 use super::query::Query;
 use super::state;
-use super::units::{MIB, down, up};
+use super::units::{MIB, down, mib_up, up};
 
 /// Every check that fails. `rules` are those that name the machine, as they stand on this host.
 pub fn failed(state: &HostState, rules: &[RuleStanding], query: &Query) -> Vec<Reason> {
@@ -149,14 +149,15 @@ fn disk(state: &HostState, needs: &Requirements) -> Option<Reason> {
     let Some(roomiest) = suitable(state, needs).max_by_key(|d| d.free_bytes) else {
         return Some(no_datastore(state, needs));
     };
-    let reserves = state.reserves.clone().unwrap_or_default();
-    let taken = state
-        .disk_promised_bytes
-        .saturating_add(reserves.disk_bytes);
-    let wants = needs.disk_bytes.saturating_add(taken);
-    if wants <= roomiest.free_bytes {
+    // In MiB and one more, as rows are compared by.
+    let (has, wants) = (
+        state::disk_size(state, suitable(state, needs)),
+        mib_up(needs.disk_bytes).saturating_add(1),
+    );
+    if wants <= has {
         return None;
     }
+    let reserves = state.reserves.clone().unwrap_or_default();
     let message = format!(
         "The machine's disks need {} on one datastore; the roomiest, {}, has {} free, of which {} are promised and {} are kept by {}.",
         up(needs.disk_bytes),
@@ -166,7 +167,13 @@ fn disk(state: &HostState, needs: &Requirements) -> Option<Reason> {
         up(reserves.disk_bytes),
         reserves.disk_from,
     );
-    let shortage = wants - roomiest.free_bytes;
+    let taken = state
+        .disk_promised_bytes
+        .saturating_add(reserves.disk_bytes);
+    let full = u64::from(wants - 1)
+        .saturating_mul(MIB)
+        .saturating_add(taken);
+    let shortage = full.saturating_sub(roomiest.free_bytes).max(MIB);
     let mut ways = vec![format!(
         "free {} on datastore {}",
         up(shortage),

@@ -8,9 +8,9 @@ use contracts::{ObjectRef, Status};
 
 use super::checks::broken;
 use super::fleet::{Fleet, Slot};
-use super::model::{self, Row};
-use super::query::{Query, TAKES_PART};
+use super::query::Query;
 use super::rate::{self, Score, better_first};
+use super::scan::{RowSet, Tally};
 use super::standing::{self, Member, Placed};
 use super::units::{mib_down, mib_up};
 use super::{scope, summary, transfer};
@@ -23,17 +23,15 @@ struct Look<'a> {
     fleet: &'a Fleet,
     query: &'a Query,
     rules: Vec<Placed<'a>>,
-    /// Places of the hosts in scope; `None`: all.
-    inside: Option<Vec<usize>>,
+    /// The hosts in scope; `None`: all.
+    inside: Option<RowSet>,
 }
 
 /// Hosts in order, and what was seen of the others on the way.
 struct Best<'a> {
     slots: Vec<&'a Slot>,
-    /// How many have the numbers for it.
-    possible: usize,
-    /// Why hosts are out of question by their numbers alone, which costs nothing to count.
-    failed: BTreeMap<String, u32>,
+    /// All hosts in scope by their numbers alone.
+    tally: Tally,
 }
 
 impl<'a> Look<'a> {
@@ -59,16 +57,14 @@ impl<'a> Look<'a> {
 
     fn count(&self) -> usize {
         let inside = self.inside.as_ref();
-        inside.map_or(self.fleet.slots().len(), Vec::len)
+        inside.map_or(self.fleet.slots().len(), RowSet::len)
     }
 
     fn slots(&self) -> impl Iterator<Item = &'a Slot> + '_ {
-        let all = self.fleet.slots();
-        let (some, every) = match &self.inside {
-            Some(inside) => (inside.as_slice(), &[][..]),
-            None => (&[][..], all),
-        };
-        some.iter().filter_map(move |at| all.get(*at)).chain(every)
+        let slots = self.fleet.slots().iter().enumerate();
+        let is_inside = |at: usize| self.inside.as_ref().is_none_or(|inside| inside.has(at));
+        let inside = slots.filter(move |(at, _)| is_inside(*at));
+        inside.map(|(_, slot)| slot)
     }
 
     fn standings(&self, state: &HostState) -> Vec<RuleStanding> {
@@ -79,17 +75,16 @@ impl<'a> Look<'a> {
         rate::score(&slot.state, &self.standings(&slot.state), self.query)
     }
 
-    /// Whether a host's numbers alone say how good it is, all checks aside.
-    fn is_plain(&self) -> bool {
-        self.rules.is_empty() && !self.query.has_wishes()
+    fn tally(&self) -> Tally {
+        let columns = self.fleet.columns();
+        columns.tally(&self.query.ask, self.inside.as_ref())
     }
 
-    /// The best few, best first.
+    /// The best few that can take the machine, best first, and if those are fewer some that cannot, by name.
     fn best(&self, count: usize) -> Best<'a> {
-        let (mut fitting, failed) = self.fitting();
-        let possible = fitting.len();
-        let slots = if self.is_plain() {
-            self.best_by_rows(&mut fitting, count)
+        // What numbers do not say takes a look at each host.
+        let slots = if self.rules.is_empty() && !self.query.has_wishes() {
+            self.best_by_numbers(count)
         } else {
             let scored = self.slots().map(|slot| (self.score(slot), slot));
             let mut scored: Vec<(Score, &Slot)> = scored.collect();
@@ -103,49 +98,28 @@ impl<'a> Look<'a> {
         };
         Best {
             slots,
-            possible,
-            failed,
+            tally: self.tally(),
         }
-    }
-
-    /// Hosts whose numbers are enough, in one pass over nothing but numbers.
-    fn fitting(&self) -> (Vec<Scored>, BTreeMap<String, u32>) {
-        let (rows, ask) = (self.fleet.rows(), &self.query.ask);
-        let mut fitting = Vec::with_capacity(rows.len());
-        let (mut out, mut short) = (0, 0);
-        let mut look = |at: usize, row: &Row| match model::score(row, ask) {
-            Some(score) => fitting.push((score, at)),
-            None if row.features & TAKES_PART == 0 => out += 1,
-            None => short += 1,
-        };
-        match &self.inside {
-            None => rows.iter().enumerate().for_each(|(at, row)| look(at, row)),
-            Some(inside) => {
-                let rows = inside.iter().filter_map(|at| Some((*at, rows.get(*at)?)));
-                rows.for_each(|(at, row)| look(at, row));
-            }
-        }
-        let failed = [("takes_no_part", out), ("memory", short)];
-        let failed = failed.into_iter().filter(|(_, count)| *count > 0);
-        let failed = failed.map(|(check, count)| (check.to_owned(), count));
-        (fitting, failed.collect())
     }
 
     /// By numbers first; only the first few of those are looked at whole.
-    fn best_by_rows(&self, fitting: &mut [Scored], count: usize) -> Vec<&'a Slot> {
-        let all = self.fleet.slots();
-        let mut best = Vec::with_capacity(count);
-        let mut rest = fitting;
-        // Ever larger pieces, so that a check which most hosts fail costs no more than sorting them.
-        let mut piece = count * 4;
-        while best.len() < count && !rest.is_empty() {
-            let (head, tail) = split_best(rest, piece);
-            let looked = head.iter().filter_map(|(_, at)| all.get(*at));
-            let passing = looked.filter(|slot| self.score(slot).possible);
-            best.extend(passing.take(count - best.len()));
-            (rest, piece) = (tail, piece * 8);
+    fn best_by_numbers(&self, count: usize) -> Vec<&'a Slot> {
+        let (all, columns) = (self.fleet.slots(), self.fleet.columns());
+        let is_plain = self.query.is_plain();
+        let can_take = |slot: &&Slot| is_plain || self.score(slot).possible;
+        // Ever more, so that a check which most hosts fail costs no more than looking at all.
+        let mut looked_at = if is_plain { count } else { count * 4 };
+        let mut best: Vec<&Slot>;
+        loop {
+            let choices = columns.top(&self.query.ask, self.inside.as_ref(), looked_at);
+            let is_all = choices.len() < looked_at;
+            let slots = choices.iter().filter_map(|choice| all.get(choice.at));
+            best = slots.filter(can_take).take(count).collect();
+            if is_all || best.len() == count {
+                break;
+            }
+            looked_at *= 8;
         }
-        // Some that cannot take the machine, so that a small fleet is told of whole.
         if best.len() < count {
             let impossible = self.slots().filter(|slot| !self.score(slot).possible);
             best.extend(impossible.take(count - best.len()));
@@ -158,24 +132,13 @@ impl<'a> Look<'a> {
     }
 }
 
-/// A score, and the place of the host that has it.
-type Scored = (u32, usize);
-
-/// The best of what is there in front and in order, and the rest.
-fn split_best(all: &mut [Scored], count: usize) -> (&[Scored], &mut [Scored]) {
-    let order = |a: &Scored, b: &Scored| b.0.cmp(&a.0).then(a.1.cmp(&b.1));
-    if count < all.len() {
-        all.select_nth_unstable_by(count, order);
-    }
-    let (head, tail) = all.split_at_mut(count.min(all.len()));
-    head.sort_unstable_by(order);
-    (head, tail)
-}
-
 /// Rates every host in scope, best first.
 pub fn rate_all(fleet: &Fleet, query: &Query) -> Result<RateResponse, Status> {
     let vm_id = query.request.vm_id.as_str();
     let look = Look::new(fleet, query, vm_id)?;
+    if vm_id.is_empty() && look.rules.is_empty() && query.is_plain() {
+        return Ok(rate_by_numbers(&look));
+    }
     let guest = fleet.guest(vm_id);
     let home = guest.and_then(|guest| fleet.without(&guest.host_id, vm_id));
     let mut scored: Vec<(Score, &HostState)> = look
@@ -189,8 +152,7 @@ pub fn rate_all(fleet: &Fleet, query: &Query) -> Result<RateResponse, Status> {
         })
         .collect();
     scored.sort_by(|a, b| better_first(&a.0, &b.0));
-    let limit = usize::try_from(query.request.limit).unwrap_or(usize::MAX);
-    let ratings = scored.iter().take(limit).map(|(_, state)| Rating {
+    let ratings = scored.iter().take(limit(query)).map(|(_, state)| Rating {
         transfer: guest.map(|guest| {
             let from = home.as_ref().map(|home| &home.state);
             transfer::of(guest, from, state)
@@ -204,8 +166,37 @@ pub fn rate_all(fleet: &Fleet, query: &Query) -> Result<RateResponse, Status> {
     })
 }
 
+/// The same where numbers say it all: only hosts that are told of are looked at.
+fn rate_by_numbers(look: &Look<'_>) -> RateResponse {
+    let most = limit(look.query).min(look.count());
+    let best = look.best(most);
+    let ratings = best.slots.iter().map(|slot| look.rate(&slot.state));
+    RateResponse {
+        ratings: ratings.collect(),
+        hosts_rated: count(look.count()),
+        hosts_possible: count(best.tally.able),
+    }
+}
+
+fn limit(query: &Query) -> usize {
+    usize::try_from(query.request.limit).unwrap_or(usize::MAX)
+}
+
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Hosts that are out of question by their numbers alone, by check.
+fn failed_checks(tally: &Tally) -> BTreeMap<String, u32> {
+    let failed = [
+        ("takes_no_part", tally.features),
+        ("memory", tally.resources),
+        ("cpu", tally.processors),
+        ("disk", tally.disk),
+    ];
+    let failed = failed.into_iter().filter(|(_, hosts)| *hosts > 0);
+    let failed = failed.map(|(check, hosts)| (check.to_owned(), count(hosts)));
+    failed.collect()
 }
 
 /// Whose machine is to be placed, and when.
@@ -238,8 +229,8 @@ pub fn choose(fleet: &Fleet, query: &Query, occasion: Occasion<'_>) -> Result<De
         contenders,
         ratings,
         hosts_rated: count(look.count()),
-        hosts_possible: count(best.possible),
-        failed_checks: best.failed,
+        hosts_possible: count(best.tally.able),
+        failed_checks: failed_checks(&best.tally),
         host_id,
     })
 }

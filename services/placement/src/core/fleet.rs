@@ -18,6 +18,7 @@ use super::claims::{self, Owner};
 use super::guest::Guest;
 use super::model::Row;
 use super::query::Defaults;
+use super::scan::Columns;
 use super::standing::Member;
 use super::state::{self, Carried};
 
@@ -44,8 +45,8 @@ pub struct Fleet {
     rules: BTreeMap<String, Rule>,
     /// In order of name and id.
     slots: Vec<Slot>,
-    /// The numbers of the slots, close together.
-    rows: Vec<Row>,
+    /// The numbers of the slots, in the same order.
+    columns: Columns,
     places: HashMap<String, usize>,
     dirty: HashSet<String>,
     /// Hosts came, went or changed their names.
@@ -66,7 +67,7 @@ impl Fleet {
             vm_revision_wanted: 0,
             rules: BTreeMap::new(),
             slots: Vec::new(),
-            rows: Vec::new(),
+            columns: Columns::default(),
             places: HashMap::new(),
             dirty: HashSet::new(),
             is_order_dirty: false,
@@ -87,8 +88,18 @@ impl Fleet {
     }
 
     /// Their numbers, in the same order.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// The same for work that leaves them as they were.
+    pub fn columns_mut(&mut self) -> &mut Columns {
+        &mut self.columns
+    }
+
+    /// Where a host is among the slots.
+    pub fn place(&self, host_id: &str) -> Option<usize> {
+        self.places.get(host_id).copied()
     }
 
     pub fn slot(&self, host_id: &str) -> Option<&Slot> {
@@ -300,9 +311,9 @@ impl Fleet {
             let slot = self.hosts.get(&host_id).map(|host| self.count(host, ""));
             let at = self.places.get(&host_id).copied();
             if let (Some(at), Some(slot)) = (at, slot)
-                && let (Some(place), Some(row)) = (self.slots.get_mut(at), self.rows.get_mut(at))
+                && let Some(place) = self.slots.get_mut(at)
             {
-                *row = slot.row;
+                self.columns.set(at, slot.row);
                 *place = slot;
             }
         }
@@ -319,7 +330,7 @@ impl Fleet {
             let key = |slot: &Slot| (slot.state.host_name.clone(), slot.state.host_id.clone());
             key(a).cmp(&key(b))
         });
-        self.rows = self.slots.iter().map(|slot| slot.row).collect();
+        self.columns = Columns::new(self.slots.iter().map(|slot| slot.row).collect());
         let places = self.slots.iter().enumerate();
         self.places = places
             .map(|(at, slot)| (slot.state.host_id.clone(), at))

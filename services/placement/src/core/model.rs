@@ -3,6 +3,8 @@
 //!
 //! [`score`] is the definition. Whatever is quicker must answer the same.
 
+use super::fullness;
+
 /// What is rated and packed. Used as an index into [`Amounts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
@@ -21,11 +23,29 @@ pub const RESOURCES: usize = 4;
 /// An amount of each [`Resource`], in its unit.
 pub type Amounts = [u32; RESOURCES];
 
+/// What one machine may have at most on a host: processors, and one more than the MiB of its disks on the roomiest datastore,
+/// so that 0 is a host without any. Not rated.
+pub const SIZES: usize = 2;
+
+/// Processors and MiB of disks.
+pub type Sizes = [u32; SIZES];
+
 /// A set of resources: bit 0 is CPU, and so on.
 pub type ResourceSet = u8;
 
 /// A set of properties of hosts; which bit means what is the caller's business.
 pub type Features = u64;
+
+impl Ask {
+    pub const NOTHING: Self = Self {
+        need: [0; RESOURCES],
+        limits: 0,
+        features: 0,
+        size: [0; SIZES],
+        weights: [1; RESOURCES],
+        goal: Goal::Balance,
+    };
+}
 
 impl Resource {
     pub const ALL: [Self; RESOURCES] = [Self::Cpu, Self::Memory, Self::DiskIo, Self::Network];
@@ -54,6 +74,10 @@ pub struct Row {
     /// Resources of which the host's total is known. The others are left out of its score.
     pub rated: ResourceSet,
     pub features: Features,
+    /// The largest machine that it can take.
+    pub largest: Sizes,
+    /// MiB that each machine takes beside its own (memory of the hypervisor). `used` has it for one more.
+    pub overhead: u32,
 }
 
 /// What a machine asks of a host.
@@ -64,6 +88,7 @@ pub struct Ask {
     pub limits: ResourceSet,
     /// The host must have all of these.
     pub features: Features,
+    pub size: Sizes,
     /// How much each resource counts; at most [`WEIGHT_MAX`], not all 0.
     pub weights: Amounts,
     pub goal: Goal,
@@ -85,36 +110,81 @@ pub const SCORE_ONE: u32 = 1 << 24;
 /// Weights are in thousandths: 100 as people write it. So that no sum overflows.
 pub const WEIGHT_MAX: u32 = 100_000;
 
-/// The score of a host for a machine, 0 to [`SCORE_ONE`]: the weighted mean of what is left of each rated resource (or of what
-/// is used of it). `None`: the machine does not fit.
+/// The score of a host for a machine. `None`: the host cannot take it.
 pub fn score(row: &Row, ask: &Ask) -> Option<u32> {
-    if row.features & ask.features != ask.features || !fits(row, ask) {
-        return None;
+    can_take(row, ask).then(|| value(row, ask))
+}
+
+/// How good a host is for a machine that it can take, 0 to [`SCORE_ONE`]: for load balancing the weighted mean of what is left
+/// of each rated resource, for resource maximisation how full the host would be ([`fullness`]).
+pub fn value(row: &Row, ask: &Ask) -> u32 {
+    match ask.goal {
+        Goal::Balance => mean_left(row, ask),
+        Goal::Maximise => fullness::of_host(row, ask),
     }
+}
+
+pub(super) fn mean_left(row: &Row, ask: &Ask) -> u32 {
     let (mut sum, mut weights) = (0_u64, 0_u64);
     for resource in Resource::ALL {
         if row.rated & resource.bit() != 0 {
             let weight = u64::from(of(&ask.weights, resource));
-            let left = u64::from(left(row, &ask.need, resource));
-            sum += weight
-                * match ask.goal {
-                    Goal::Balance => left,
-                    Goal::Maximise => u64::from(SCORE_ONE) - left,
-                };
+            sum += weight * u64::from(left(row, &ask.need, resource));
             weights += weight;
         }
     }
     // Nothing that counts is known of the host.
     let mean = sum.checked_div(weights).unwrap_or(0);
-    Some(u32::try_from(mean).unwrap_or(SCORE_ONE))
+    u32::try_from(mean).unwrap_or(SCORE_ONE)
 }
 
-/// Whether everything that must fit does.
+/// Whether a host has what is asked for and everything that must fit does.
+pub fn can_take(row: &Row, ask: &Ask) -> bool {
+    let has_features = row.features & ask.features == ask.features;
+    let mut sizes = row.largest.iter().zip(&ask.size);
+    has_features && sizes.all(|(most, size)| size <= most) && fits(row, ask)
+}
+
+/// Whether the resources that are limited suffice.
 pub fn fits(row: &Row, ask: &Ask) -> bool {
     Resource::ALL.into_iter().all(|resource| {
         let after = u64::from(of(&row.used, resource)) + u64::from(of(&ask.need, resource));
         ask.limits & resource.bit() == 0 || after <= u64::from(of(&row.total, resource))
     })
+}
+
+/// A host with one more machine.
+pub fn with(mut row: Row, ask: &Ask) -> Row {
+    let amounts = taken(&row, ask);
+    for (used, taken) in row.used.iter_mut().zip(amounts) {
+        *used = used.saturating_add(taken);
+    }
+    let [_, disk] = &mut row.largest;
+    *disk = disk.saturating_sub(disk_taken(ask));
+    row
+}
+
+/// A host without a machine that it had.
+pub fn without(mut row: Row, ask: &Ask) -> Row {
+    let amounts = taken(&row, ask);
+    for (used, taken) in row.used.iter_mut().zip(amounts) {
+        *used = used.saturating_sub(taken);
+    }
+    let [_, disk] = &mut row.largest;
+    *disk = disk.saturating_add(disk_taken(ask));
+    row
+}
+
+fn taken(row: &Row, ask: &Ask) -> Amounts {
+    let [cpu, memory, disk_io, network] = ask.need;
+    let memory = memory.saturating_add(row.overhead);
+    [cpu, memory, disk_io, network]
+}
+
+/// The size of disks counts from one.
+fn disk_taken(ask: &Ask) -> u32 {
+    let [_, disk] = ask.size;
+    disk.saturating_sub(1)
 }
 
 /// What is left of a resource with the machine, in parts of [`SCORE_ONE`], rounded down.
@@ -137,67 +207,6 @@ pub fn of(amounts: &Amounts, resource: Resource) -> u32 {
     }
 }
 
-/// How wide a failure takes machines down together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    Host = 0,
-    Rack = 1,
-    Room = 2,
-}
-
-pub const LEVELS: usize = 3;
-
-/// The failure domains of a host, numbered for each level. [`NO_DOMAIN`]: nobody said which.
-pub type Domains = [u32; LEVELS];
-
-pub const NO_DOMAIN: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bond {
-    /// In one domain.
-    Together,
-    /// In different domains.
-    Apart,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Strength {
-    Must,
-    /// Kept where it can be; each pair that breaks it costs.
-    Should,
-}
-
-/// A rule between machines of one batch, and those of them that have a host already.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tie {
-    pub bond: Bond,
-    pub strength: Strength,
-    pub level: Level,
-    /// Indexes of the batch's machines.
-    pub members: Vec<u32>,
-    /// Hosts, by row, of members that are placed already; one entry a machine.
-    pub placed: Vec<u32>,
-}
-
-/// A machine of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    pub ask: Ask,
-    /// Rows that come into question, in rising order; `None`: all.
-    pub rows: Option<Vec<u32>>,
-}
-
-/// A batch: machines to be placed together on a fleet. Rows are in order of hosts' names, and of hosts that are alike the
-/// first one wins, so that the answer is one.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    pub rows: &'a [Row],
-    /// For each row.
-    pub domains: &'a [Domains],
-    pub items: &'a [Item],
-    pub ties: &'a [Tie],
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +219,8 @@ mod tests {
             used: [250, 500, 9, 9],
             rated: CPU_AND_MEMORY,
             features: 0b11,
+            largest: [2, 2],
+            overhead: 0,
         }
     }
 
@@ -218,6 +229,7 @@ mod tests {
             need: [250, 250, 0, 0],
             limits: Resource::Memory.bit(),
             features: 0b01,
+            size: [2, 1],
             weights: [1_000, 1_000, 1_000, 1_000],
             goal: Goal::Balance,
         }
@@ -232,11 +244,6 @@ mod tests {
             ..ask()
         };
         assert_eq!(score(&row(), &cpu_counts_thrice), Some(SCORE_ONE / 16 * 7));
-        let maximise = Ask {
-            goal: Goal::Maximise,
-            ..ask()
-        };
-        assert_eq!(score(&row(), &maximise), Some(SCORE_ONE / 8 * 5));
     }
 
     #[test]
@@ -250,6 +257,9 @@ mod tests {
             ..ask()
         };
         assert_eq!(score(&row(), &other), None);
+        for size in [[3, 1], [1, 3]] {
+            assert_eq!(score(&row(), &Ask { size, ..ask() }), None);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use contracts::inherit::Reserved;
 use contracts::placement::{Goal as AskedGoal, RateRequest, Requirements, Weights};
 use contracts::{Status, names};
 
-use super::model::{Ask, Goal, RESOURCES, Resource, WEIGHT_MAX};
+use super::model::{Ask, Goal, RESOURCES, Resource, Sizes, WEIGHT_MAX};
 use super::requirements;
 use super::units::{cut, mib_up, whole_up};
 
@@ -58,6 +58,7 @@ impl Query {
             need: need(&needs),
             limits: Resource::Memory.bit(),
             features: TAKES_PART,
+            size: size(&needs),
             weights: thousandths(&weights)?,
             goal,
         };
@@ -80,10 +81,32 @@ impl Query {
         })
     }
 
-    /// Whether rows alone say how good a host is.
+    /// Whether, rules aside, numbers alone say which hosts can take the machine.
+    pub fn is_plain(&self) -> bool {
+        let needs = &self.needs;
+        let words = [&needs.platform, &needs.accelerator, &needs.datastore];
+        let lists = [
+            &needs.images,
+            &needs.networks,
+            &needs.cpu_features,
+            &needs.host_tags,
+            &needs.datastore_tags,
+            &needs.possible_host_ids,
+        ];
+        let is_named = words.iter().any(|word| !word.is_empty());
+        let is_listed = lists.iter().any(|list| !list.is_empty());
+        !is_named && !is_listed && !needs.highly_available && !self.has_wishes()
+    }
+
+    /// Whether some hosts are liked better than their numbers say.
     pub fn has_wishes(&self) -> bool {
         !self.needs.preferred_host_ids.is_empty()
     }
+}
+
+/// As hosts say how large a machine they take.
+fn size(needs: &Requirements) -> Sizes {
+    [needs.vcpus, mib_up(needs.disk_bytes).saturating_add(1)]
 }
 
 fn asked(goal: Goal) -> AskedGoal {

@@ -16,6 +16,8 @@
 mod explain;
 mod wishes;
 
+pub(super) use wishes::{CROWD_MAX, WISH_HALF_STARS};
+
 use std::cmp::Ordering;
 
 use contracts::placement::{HostState, Rating, Reason, RuleStanding};
@@ -31,7 +33,7 @@ pub(super) const STARS_MAX: f64 = 5.0;
 const HALF_STARS: (u32, u32) = (1, 10);
 
 /// What a half star is of the whole scale.
-const HALF_STAR: u32 = SCORE_ONE / 10;
+pub(super) const HALF_STAR: u32 = SCORE_ONE / 10;
 
 /// How good a host is, as hosts are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +57,7 @@ pub fn can_take(rating: &Rating) -> bool {
 
 /// A host's score, and its rating when that is wanted.
 pub fn score(state: &HostState, rules: &[RuleStanding], query: &Query) -> Score {
-    let possible = checks::failed(state, rules, query).is_empty();
-    let lost = half_stars_lost(&wishes::remarks(state, rules, query));
+    let (possible, lost) = standing(state, rules, query);
     Score {
         possible,
         parts: if possible {
@@ -65,6 +66,13 @@ pub fn score(state: &HostState, rules: &[RuleStanding], query: &Query) -> Score 
             0
         },
     }
+}
+
+/// Whether a host can take the machine, and the half stars that wishes cost it.
+pub fn standing(state: &HostState, rules: &[RuleStanding], query: &Query) -> (bool, u32) {
+    let possible = checks::failed(state, rules, query).is_empty();
+    let remarks = wishes::remarks(state, rules, query);
+    (possible, half_stars_lost(&remarks))
 }
 
 /// Rates one host.
@@ -100,12 +108,7 @@ fn half_stars_lost(remarks: &[Reason]) -> u32 {
 
 /// What the numbers give, less what wishes cost.
 fn parts(state: &HostState, ask: &Ask, half_stars_lost: u32) -> u32 {
-    let unlimited = Ask {
-        limits: 0,
-        features: 0,
-        ..*ask
-    };
-    let given = model::score(&state::row(state), &unlimited).unwrap_or(0);
+    let given = model::value(&state::row(state), ask);
     given.saturating_sub(half_stars_lost.saturating_mul(HALF_STAR))
 }
 

@@ -6,7 +6,7 @@ use contracts::host::{Datastore, HostFacts, VmState};
 use contracts::inherit::{self, Groups};
 use contracts::inventory::host::{Approval, Status as HostStatus};
 use contracts::inventory::{Host, HostSettings};
-use contracts::placement::{Claim, DatastoreState, HostState};
+use contracts::placement::{Claim, DatastoreState, EffectiveReserves, HostState};
 
 use super::guest::Guest;
 use super::model::{Resource, Row};
@@ -192,7 +192,8 @@ fn networks(facts: &HostFacts) -> Vec<String> {
 
 /// The numbers of a host.
 pub fn row(state: &HostState) -> Row {
-    let reserves = state.reserves.clone().unwrap_or_default();
+    let none = EffectiveReserves::default();
+    let reserves = state.reserves.as_ref().unwrap_or(&none);
     let beyond = |total: f64, percent: f64| cut(whole_down(total * (100.0 - percent) / 100.0));
     let memory = state.memory_bytes.saturating_sub(reserves.memory_bytes);
     let disk_io = state
@@ -223,7 +224,23 @@ pub fn row(state: &HostState) -> Row {
         ],
         rated,
         features: if takes_part(state) { TAKES_PART } else { 0 },
+        largest: [state.cpus, disk_size(state, state.datastores.iter())],
+        overhead: mib_up(state.memory_overhead_bytes),
     }
+}
+
+/// The disks that fit on the roomiest of some datastores beside what is promised and kept, in MiB and one more: 0 where there
+/// is no place even for nothing.
+pub fn disk_size<'a>(
+    state: &HostState,
+    datastores: impl Iterator<Item = &'a DatastoreState>,
+) -> u32 {
+    let reserved = state.reserves.as_ref().map_or(0, |r| r.disk_bytes);
+    let taken = state.disk_promised_bytes.saturating_add(reserved);
+    let usable = datastores.filter(|d| d.problem.is_empty());
+    let roomiest = usable.map(|d| d.free_bytes).max();
+    let room = roomiest.and_then(|free| free.checked_sub(taken));
+    room.map_or(0, |room| mib_down(room).saturating_add(1))
 }
 
 /// Whether anything at all can be placed on the host.

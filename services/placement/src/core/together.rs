@@ -1,16 +1,18 @@
 //! Machines of one request, placed together: hosts as rows, the request's and the site's rules as ties between them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use contracts::placement::rule::{Bond as RuleBond, Level as RuleLevel, Strength as RuleStrength};
-use contracts::placement::{BatchMachine, HostState, Rule, RuleStanding};
+use contracts::placement::{BatchMachine, HostState, RateRequest, Rule, RuleStanding};
 use contracts::{Status, limits};
 
+use super::batch::{Batch, Bond, Domains, Item, Level, NO_DOMAIN, Strength, Tie};
 use super::fleet::Fleet;
-use super::model::{Batch, Bond, Domains, Item, Level, NO_DOMAIN, Row, Strength, Tie};
 use super::query::{Defaults, Query};
-use super::standing::{self, Member, Placed};
-use super::{checks, rules, scope, summary};
+use super::rate::{self, HALF_STAR, WISH_HALF_STARS};
+use super::scan::RowSet;
+use super::standing::{self, Member};
+use super::{rules, scope, summary};
 
 /// A batch as it was asked for, with what each machine needs.
 pub struct Asked {
@@ -42,153 +44,168 @@ impl Asked {
     }
 }
 
-/// The parts of a [`Batch`], which lends them out.
+/// What is to be solved, with the names of its ties.
 pub struct Problem {
-    pub rows: Vec<Row>,
-    pub domains: Vec<Domains>,
-    pub items: Vec<Item>,
-    pub ties: Vec<Tie>,
-    host_ids: Vec<String>,
+    pub batch: Batch,
+    rules: Vec<String>,
 }
 
 impl Problem {
-    pub fn batch(&self) -> Batch<'_> {
-        Batch {
-            rows: &self.rows,
-            domains: &self.domains,
-            items: &self.items,
-            ties: &self.ties,
-        }
-    }
-
-    pub fn host_id(&self, row: u32) -> Option<&str> {
-        let at = usize::try_from(row).ok()?;
-        self.host_ids.get(at).map(String::as_str)
-    }
-
-    /// Everything that is not between machines of the batch is looked at here: which hosts come into question for each.
+    /// Everything that is not between machines is looked at here: which hosts come into question for each.
     pub fn new(fleet: &Fleet, asked: &Asked) -> Result<Self, Status> {
-        let states: Vec<&HostState> = fleet.slots().iter().map(|slot| &slot.state).collect();
-        let mut items = Vec::with_capacity(asked.machines.len());
-        for (vm_id, query) in &asked.machines {
-            items.push(item(fleet, asked, vm_id, query, &states)?);
-        }
+        let mut items = Items {
+            fleet,
+            asked,
+            known: Vec::new(),
+        };
+        let machines = asked.machines.iter();
+        let items = machines.map(|(vm_id, query)| items.of(vm_id, query));
+        let items = items.collect::<Result<_, Status>>()?;
+        let (rules, ties) = ties(fleet, asked).into_iter().unzip();
         Ok(Self {
-            rows: fleet.rows().to_vec(),
-            domains: domains(&states),
-            items,
-            ties: ties(fleet, asked),
-            host_ids: states.iter().map(|state| state.host_id.clone()).collect(),
+            batch: Batch {
+                domains: domains(fleet),
+                items,
+                ties,
+                wish_cost: WISH_HALF_STARS * HALF_STAR,
+            },
+            rules,
+        })
+    }
+
+    /// Rules that must hold between a machine and others.
+    pub fn rules_of(&self, at: usize) -> Vec<&str> {
+        let ties = self.batch.ties.iter().zip(&self.rules);
+        let must =
+            ties.filter(|(tie, _)| tie.strength == Strength::Must && tie.members.contains(&at));
+        must.map(|(_, rule)| rule.as_str()).collect()
+    }
+}
+
+/// Machines of a batch are of few kinds: hosts are looked at once for each.
+struct Items<'a> {
+    fleet: &'a Fleet,
+    asked: &'a Asked,
+    known: Vec<(&'a RateRequest, Vec<&'a str>, Item)>,
+}
+
+impl<'a> Items<'a> {
+    fn of(&mut self, vm_id: &'a str, query: &'a Query) -> Result<Item, Status> {
+        let machine = member(vm_id, query);
+        // Rules between machines are ties.
+        let on_hosts = |rule: &&Rule| matches!(rule.bond(), RuleBond::On | RuleBond::NotOn);
+        let all = self.fleet.rules().chain(&self.asked.rules);
+        let rules: Vec<&Rule> = all
+            .filter(on_hosts)
+            .filter(|rule| machine.is_in(rule))
+            .collect();
+        let names: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        let mut known = self.known.iter();
+        let is_same =
+            |kind: &&(&RateRequest, Vec<&str>, Item)| *kind.0 == query.request && kind.1 == names;
+        if let Some((.., item)) = known.find(is_same) {
+            return Ok(item.clone());
+        }
+        let placed = standing::of(rules.into_iter(), machine, Vec::new);
+        let item = self.look(query, &|state| {
+            placed.iter().map(|placed| placed.on(state)).collect()
+        })?;
+        self.known.push((&query.request, names, item.clone()));
+        Ok(item)
+    }
+
+    fn look(
+        &self,
+        query: &Query,
+        standings: &dyn Fn(&HostState) -> Vec<RuleStanding>,
+    ) -> Result<Item, Status> {
+        let scope = scope::of(&query.request, self.fleet)?;
+        let slots = self.fleet.slots().iter().enumerate();
+        let mut rows = RowSet::default();
+        let mut costs: BTreeMap<u32, RowSet> = BTreeMap::new();
+        for (at, slot) in slots.filter(|(_, slot)| scope.holds(&slot.state)) {
+            let (possible, lost) = rate::standing(&slot.state, &standings(&slot.state), query);
+            if possible {
+                rows.insert(at);
+            }
+            if possible && lost > 0 {
+                costs.entry(lost).or_default().insert(at);
+            }
+        }
+        if rows.is_empty() {
+            let states = self.fleet.slots().iter().map(|slot| &slot.state);
+            let inside = states.filter(|state| scope.holds(state));
+            let ratings = inside.map(|state| rate::rate(state, &standings(state), query));
+            return Err(summary::nowhere(&ratings.collect::<Vec<_>>()));
+        }
+        let costs = costs.into_iter();
+        Ok(Item {
+            ask: query.ask,
+            rows: Some(rows),
+            costs: costs.map(|(lost, rows)| (rows, lost * HALF_STAR)).collect(),
         })
     }
 }
 
-fn item(
-    fleet: &Fleet,
-    asked: &Asked,
-    vm_id: &str,
-    query: &Query,
-    states: &[&HostState],
-) -> Result<Item, Status> {
-    let scope = scope::of(&query.request, fleet)?;
-    let machine = Member {
+fn member<'a>(vm_id: &'a str, query: &'a Query) -> Member<'a> {
+    Member {
         id: vm_id,
         name: "",
         tags: &query.needs.tags,
-    };
-    let own = asked.rules.iter();
-    let all = fleet.rules().chain(own);
-    let placed = standing::of(all, machine, || fleet.members(|_, _| true));
-    // Together with one that is in the batch too is the solver's business.
-    let apart_from_batch = |rule: &RuleStanding| rule.bond() != RuleBond::Together;
-    let passes = |state: &HostState| {
-        let standings = placed.iter().map(|placed: &Placed<'_>| placed.on(state));
-        let standings: Vec<RuleStanding> = standings.filter(apart_from_batch).collect();
-        scope.holds(state) && checks::failed(state, &standings, query).is_empty()
-    };
-    let rows = states.iter().enumerate().filter(|(_, state)| passes(state));
-    let rows: Vec<u32> = rows.filter_map(|(at, _)| u32::try_from(at).ok()).collect();
-    if rows.is_empty() {
-        let rate = |state: &&HostState| super::rate::rate(state, &[], query);
-        let ratings: Vec<_> = states.iter().filter(|s| scope.holds(s)).map(rate).collect();
-        return Err(summary::nowhere(&ratings));
     }
-    Ok(Item {
-        ask: query.ask,
-        rows: (rows.len() < states.len()).then_some(rows),
-    })
 }
 
 /// Racks and rooms numbered in order of their first host.
-fn domains(states: &[&HostState]) -> Vec<Domains> {
-    let mut racks: HashMap<&str, u32> = HashMap::new();
-    let mut rooms: HashMap<&str, u32> = HashMap::new();
-    let number = |known: &mut HashMap<&str, u32>, name: &'_ str| -> u32 {
-        known.get(name).copied().unwrap_or(NO_DOMAIN)
-    };
-    for state in states {
-        for (known, name) in [(&mut racks, &state.rack), (&mut rooms, &state.room)] {
-            let next = u32::try_from(known.len()).unwrap_or(NO_DOMAIN);
-            if !name.is_empty() {
-                known.entry(name).or_insert(next);
-            }
-        }
-    }
-    let hosts = states.iter().enumerate().map(|(at, state)| {
-        let host = u32::try_from(at).unwrap_or(NO_DOMAIN);
-        [
-            host,
-            number(&mut racks, &state.rack),
-            number(&mut rooms, &state.room),
-        ]
-    });
-    hosts.collect()
+fn domains(fleet: &Fleet) -> Domains {
+    let states = || fleet.slots().iter().map(|slot| &slot.state);
+    Domains::new(
+        numbered(states().map(|state| state.rack.as_str())),
+        numbered(states().map(|state| state.room.as_str())),
+    )
 }
 
-/// Rules between machines of which two at least are in the batch, or one that must be with those that are placed.
-fn ties(fleet: &Fleet, asked: &Asked) -> Vec<Tie> {
-    let rows: HashMap<&str, u32> = fleet
-        .slots()
-        .iter()
-        .enumerate()
-        .filter_map(|(at, slot)| Some((slot.state.host_id.as_str(), u32::try_from(at).ok()?)))
-        .collect();
+fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u32> {
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    let number = |name: &'a str| {
+        let next = u32::try_from(known.len()).unwrap_or(NO_DOMAIN);
+        if name.is_empty() {
+            NO_DOMAIN
+        } else {
+            *known.entry(name).or_insert(next)
+        }
+    };
+    names.map(number).collect()
+}
+
+/// Rules that name machines of the batch and bind them to each other, or to machines that are somewhere.
+fn ties(fleet: &Fleet, asked: &Asked) -> Vec<(String, Tie)> {
     let all = fleet.rules().chain(&asked.rules);
-    all.filter_map(|rule| tie(fleet, asked, rule, &rows))
-        .collect()
+    let between = |rule: &&Rule| matches!(rule.bond(), RuleBond::Together | RuleBond::Apart);
+    let between: Vec<&Rule> = all.filter(between).collect();
+    if between.is_empty() {
+        return Vec::new();
+    }
+    let ids = asked.machines.iter().map(|(vm_id, _)| vm_id.as_str());
+    let in_batch: HashSet<&str> = ids.collect();
+    let mut others = fleet.members(|_, _| true);
+    others.retain(|(other, _)| !in_batch.contains(other.id));
+    let ties = between.into_iter().filter_map(|rule| {
+        let machines = asked.machines.iter().enumerate();
+        let members = machines.filter(|(_, (vm_id, query))| member(vm_id, query).is_in(rule));
+        let members: Vec<usize> = members.map(|(at, _)| at).collect();
+        let placed = others.iter().filter(|(other, _)| other.is_in(rule));
+        let placed = placed.filter_map(|(_, state)| fleet.place(&state.host_id));
+        (!members.is_empty()).then(|| (rule.name.clone(), tie(rule, members, placed.collect())))
+    });
+    ties.collect()
 }
 
-fn tie(fleet: &Fleet, asked: &Asked, rule: &Rule, rows: &HashMap<&str, u32>) -> Option<Tie> {
-    let bond = match rule.bond() {
-        RuleBond::Together => Bond::Together,
-        RuleBond::Apart => Bond::Apart,
-        _ => return None,
-    };
-    let is_member = |vm_id: &str, query: &Query| {
-        let tags = &query.needs.tags;
-        Member {
-            id: vm_id,
-            name: "",
-            tags,
-        }
-        .is_in(rule)
-    };
-    let machines = asked.machines.iter().enumerate();
-    let members = machines.filter(|(_, (vm_id, query))| is_member(vm_id, query));
-    let members: Vec<u32> = members
-        .filter_map(|(at, _)| u32::try_from(at).ok())
-        .collect();
-    if members.is_empty() {
-        return None;
-    }
-    let in_batch = |id: &str| asked.machines.iter().any(|(vm_id, _)| vm_id == id);
-    let others = fleet.members(|_, _| true);
-    let others = others
-        .iter()
-        .filter(|(other, _)| other.is_in(rule) && !in_batch(other.id));
-    let placed = others.filter_map(|(_, state)| rows.get(state.host_id.as_str()).copied());
-    Some(Tie {
-        bond,
+fn tie(rule: &Rule, members: Vec<usize>, placed: Vec<usize>) -> Tie {
+    Tie {
+        bond: match rule.bond() {
+            RuleBond::Together => Bond::Together,
+            _ => Bond::Apart,
+        },
         strength: match rule.strength() {
             RuleStrength::Should => Strength::Should,
             _ => Strength::Must,
@@ -199,6 +216,6 @@ fn tie(fleet: &Fleet, asked: &Asked, rule: &Rule, rows: &HashMap<&str, u32>) -> 
             _ => Level::Host,
         },
         members,
-        placed: placed.collect(),
-    })
+        placed,
+    }
 }

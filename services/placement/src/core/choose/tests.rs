@@ -135,6 +135,46 @@ fn the_order_in_which_hosts_came_does_not_matter() {
 }
 
 #[test]
+fn what_the_columns_choose_is_what_rating_every_host_chooses() {
+    use contracts::placement::Goal;
+    for seed in 0..150 {
+        let mut next = numbers(seed);
+        let count = 1 + next(200);
+        let mut hosts = random_hosts(&mut next, count);
+        let mut fleet = fleet(&hosts);
+        for _ in 0..4 {
+            // Records change, and columns with them.
+            let at = usize::try_from(next(count)).unwrap();
+            hosts[at].facts.as_mut().unwrap().memory_used_bytes = next(4_096) * MIB;
+            fleet.put_host(hosts[at].id.clone(), Some(hosts[at].clone()));
+            fleet.refresh();
+            let mut request = query(Requirements {
+                disk_bytes: next(2) << (30 + next(12)),
+                ..needs(64 * (1 + next(32)))
+            })
+            .request;
+            request.limit = u32::try_from(1 + next(20)).unwrap();
+            request.set_goal([Goal::Balance, Goal::Maximise][usize::try_from(next(2)).unwrap()]);
+            let query = Query::new(&request, &DEFAULTS).unwrap();
+            let states = fleet.slots().iter().map(|slot| &slot.state);
+            let mut slow: Vec<Rating> = states.map(|s| rate::rate(s, &[], &query)).collect();
+            slow.sort_by(|a, b| {
+                let can = |rating: &Rating| rate::can_take(rating);
+                can(b).cmp(&can(a)).then(b.score.total_cmp(&a.score))
+            });
+            let possible = slow.iter().filter(|rating| rate::can_take(rating)).count();
+            slow.truncate(usize::try_from(request.limit).unwrap());
+            let quick = rate_all(&fleet, &query).unwrap();
+            assert_eq!(quick.ratings, slow, "seed {seed}");
+            assert_eq!(quick.hosts_possible, super::count(possible), "seed {seed}");
+            let chosen = choose(&fleet, &query, occasion("v")).ok();
+            let best = slow.first().filter(|rating| rate::can_take(rating));
+            assert_eq!(chosen.map(|d| d.host_id), best.map(|r| r.host_id.clone()));
+        }
+    }
+}
+
+#[test]
 fn hosts_are_never_overfilled_by_one_placement_after_another() {
     for seed in 0..30 {
         let mut next = numbers(seed);

@@ -3,6 +3,7 @@
 use contracts::placement::{HostState, ResourceRating};
 
 use super::STARS_MAX;
+use crate::core::fullness;
 use crate::core::model::{self, Goal, Resource, Row, SCORE_ONE};
 use crate::core::query::Query;
 use crate::core::state;
@@ -57,13 +58,21 @@ fn stars_lost(row: &Row, query: &Query, resource: Resource, weights: u64) -> f64
     if weights == 0 {
         return 0.0;
     }
-    let left = model::left(row, &query.ask.need, resource);
-    let kept = match query.ask.goal {
-        Goal::Balance => left,
-        Goal::Maximise => SCORE_ONE - left,
-    };
-    let lost = f64::from(SCORE_ONE - kept) / f64::from(SCORE_ONE);
-    lost * weight(query, resource) as f64 / weights as f64 * STARS_MAX
+    let stars = |parts: i64| parts as f64 / f64::from(SCORE_ONE) * STARS_MAX;
+    let left = i64::from(model::left(row, &query.ask.need, resource));
+    let share = weight(query, resource) as f64 / weights as f64;
+    match query.ask.goal {
+        Goal::Balance => stars(i64::from(SCORE_ONE) - left) * share,
+        Goal::Maximise if is_emptiest(row, query, resource) => {
+            stars(left) * share + stars(fullness::lost_to_balance(row, &query.ask))
+        }
+        Goal::Maximise => stars(left) * share,
+    }
+}
+
+/// For resource maximisation the resource of which most is left also has what the balance costs, or gives.
+fn is_emptiest(row: &Row, query: &Query, resource: Resource) -> bool {
+    fullness::emptiest(row, &query.ask) == Some(resource)
 }
 
 fn unknown(state: &HostState, resource: Resource) -> ResourceRating {

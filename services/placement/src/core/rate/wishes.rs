@@ -8,11 +8,11 @@ use crate::core::query::Query;
 
 /// A wish that is not met costs one star: as much as a fifth of a host's resources, so that a host which is a little
 /// fuller but meets it is chosen, and one that is nearly full is not.
-const WISH_HALF_STARS: u32 = 2;
+pub(in crate::core) const WISH_HALF_STARS: u32 = 2;
 
 /// Of machines that should be apart each one that is there costs that much, up to two: so they spread evenly where there
 /// are more machines than domains.
-const CROWD_MAX: u32 = 2;
+pub(in crate::core) const CROWD_MAX: u32 = 2;
 
 pub(super) fn remarks(state: &HostState, rules: &[RuleStanding], query: &Query) -> Vec<Reason> {
     let mut remarks = Vec::new();
