@@ -364,10 +364,8 @@ impl Fleet {
 
     /// Machines that are somewhere, or are about to be by a claim that counts here, as rules name them.
     pub fn members(&self, counts: impl Fn(&str, &Claim) -> bool) -> Vec<(Member<'_>, &HostState)> {
-        let guests = self
-            .guests
-            .values()
-            .filter(|guest| guest.state != VmState::Missing);
+        let guests = self.guests.values();
+        let guests = guests.filter(|guest| guest.state != VmState::Missing);
         let guests = guests.filter_map(|guest| {
             let member = Member {
                 id: &guest.id,

@@ -8,10 +8,9 @@
 //! - network: `1 - network utilization / (100 - network reserve)`, in percent
 //!
 //! with the use that is expected once the machine runs there. The rating is their weighted mean times five stars, shown in
-//! half stars; a resource of which the host's total is not known is left out. Resource maximisation takes what is used
-//! instead of what is left. Each wish that a host does not meet costs stars on top. The rating does not depend on other
-//! hosts. A host that passes every check has at least half a star, so that no stars always means that the machine cannot be
-//! there.
+//! half stars; a resource of which the host's total is not known is left out. Resource maximisation rates how full the host
+//! would be (`fullness`). Each wish that a host does not meet costs stars on top. The rating does not depend on other hosts.
+//! A host that passes every check has at least half a star, so that no stars always means that the machine cannot be there.
 
 mod explain;
 mod wishes;

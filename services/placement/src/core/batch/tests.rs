@@ -43,7 +43,7 @@ fn tie(bond: Bond, strength: Strength, level: Level, members: &[usize]) -> Tie {
 
 /// Two hosts a rack, four a room.
 fn batch(hosts: usize, items: Vec<Item>, ties: Vec<Tie>) -> Batch {
-    let by = |size: usize| (0..hosts).map(|row| u32::try_from(row / size).unwrap());
+    let by = |size: usize| (0..hosts).map(move |row| u32::try_from(row / size).unwrap());
     Batch {
         domains: Domains::new(by(2).collect(), by(4).collect()),
         items,

@@ -78,6 +78,17 @@ fn random_host(next: &mut impl FnMut(u64) -> u64, index: u64) -> HostState {
     })
 }
 
+/// The documentation computes the same by hand.
+fn is_told(rating: &Rating) {
+    let page = include_str!("../../../../../docs/placement.md");
+    let stars = f64::from(rating.half_stars) / 2.0;
+    let told = format!("= {:.3}, shown as {stars:.1} stars", rating.score);
+    assert!(
+        page.contains(&told),
+        "docs/placement.md does not say {told:?}"
+    );
+}
+
 #[test]
 fn the_formulas_are_those_of_virtual_machine_manager() {
     // CPU: 27 % in use and 4 of 8 at 36 % more: 1 - 45/90. Memory: 5 GiB used and 1 more: 1 - 6/15.
@@ -107,14 +118,16 @@ fn the_formulas_are_those_of_virtual_machine_manager() {
     };
     let rating = rate(&state, &[], &query(request.clone()));
     assert!((rating.score - (0.5 + 0.6 + 0.5 + 0.7) / 4.0 * 5.0).abs() < 1e-6);
-    // The example that the documentation computes by hand.
-    let page = include_str!("../../../../../docs/placement.md");
-    let stars = f64::from(rating.half_stars) / 2.0;
-    let told = format!("= {:.3}, shown as {stars:.1} stars", rating.score);
-    assert!(
-        page.contains(&told),
-        "docs/placement.md does not say {told:?}"
-    );
+    is_told(&rating);
+    let maximised = RateRequest {
+        requirements: Some(request.clone()),
+        goal: AskedGoal::Maximise.into(),
+        ..RateRequest::default()
+    };
+    let fullness = rate(&state, &[], &Query::new(&maximised, &DEFAULTS).unwrap());
+    let imbalance = (0.7 - 0.5) - (0.8 - 2.0 / 3.0);
+    assert!((fullness.score - (0.425 - imbalance / 3.0) * 5.0).abs() < 1e-5);
+    is_told(&fullness);
     let weighted = RateRequest {
         requirements: Some(request),
         weights: Some(Weights {
