@@ -13,7 +13,7 @@
 
 use super::model::{Amounts, Ask, RESOURCES, Resource, Row, SCORE_ONE, left, mean_left, of};
 
-/// A change of the balance weighs one of this many parts of what is used. Decision 0016 says where it comes from.
+/// A change of the balance weighs one of this many parts of what is used. Decision 0016 says what it rests on.
 pub(super) const BALANCE_PARTS: u32 = 3;
 
 /// How full a host would be with a machine.
