@@ -49,7 +49,9 @@ pub use page::Page;
 pub use performance::{
     Figure, History, HistoryQuery, MeasuredKind, Point, Resolution, Top, TopEntry, TopQuery, Usage,
 };
-pub use placement::{Decision, Rating, Ratings, Reason, ResourceRating, Transfer, TransferOption};
+pub use placement::{
+    Decision, ExpectedLoad, Rating, Ratings, Reason, ResourceRating, Transfer, TransferOption,
+};
 pub use problem::Problem;
 pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};
 pub use request::{

@@ -16,6 +16,21 @@ pub struct Ratings {
     /// Those of them that can take the machine.
     #[serde(default)]
     pub hosts_possible: u32,
+    /// Of a machine that there is: what it is expected to use where the request does not say, by what it used in the last
+    /// week. Absent: nothing was measured, or all was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<ExpectedLoad>,
+}
+
+/// What a machine is expected to use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExpectedLoad {
+    /// Of its own processors.
+    pub cpu_percent: Option<f64>,
+    /// Reads and writes.
+    pub disk_io_per_sec: Option<f64>,
+    /// Received and sent.
+    pub network_mbit: Option<f64>,
 }
 
 impl From<placement::RateResponse> for Ratings {
@@ -29,6 +44,7 @@ impl From<placement::RateResponse> for Ratings {
             hosts_rated,
             hosts_possible,
             ratings: ratings.into_iter().map(Into::into).collect(),
+            learnt: None,
         }
     }
 }

@@ -253,7 +253,8 @@ pub struct RateRequest {
     /// Images that must be on the host.
     #[serde(default)]
     pub images: Vec<String>,
-    /// CPU that the machine is expected to use, in percent of its own processors. Absent: 20.
+    /// CPU that the machine is expected to use, in percent of its own processors. Absent: what `vm` used in the last week,
+    /// or 20.
     #[serde(default)]
     pub expected_cpu_percent: Option<f64>,
     /// Hosts of this group and below, by id or name. Absent: all.

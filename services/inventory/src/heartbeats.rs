@@ -107,15 +107,16 @@ impl Watch<'_> {
         if incoming.subject != subjects::heartbeat(&heartbeat.host_id) {
             return;
         }
-        let Ok(Some(host)) = self.fleet.hosts.get(&heartbeat.host_id) else {
+        let known = match self.fleet.all_hosts.snapshot() {
+            Ok(hosts) => hosts.get(&heartbeat.host_id).cloned(),
+            Err(status) => return tracing::error!(%status, "hosts could not be looked at"),
+        };
+        let Some(host) = known.filter(|host| host.generation == heartbeat.generation) else {
             return;
         };
-        if host.value.generation != heartbeat.generation {
-            return;
-        }
         let now_ms = self.now_ms();
         self.liveness.heard(&host.id, now_ms);
-        if is_approved(&host.value) && host.value.status() == HostStatus::NotResponding {
+        if is_approved(&host) && host.status() == HostStatus::NotResponding {
             let fleet = self.fleet.clone();
             self.tasks.spawn(async move {
                 let (from, to) = (HostStatus::NotResponding, HostStatus::Responding);
@@ -130,24 +131,21 @@ impl Watch<'_> {
         if !bus_answers {
             return self.liveness.start_over(now_ms);
         }
-        let hosts = match self.fleet.hosts.list() {
+        let hosts = match self.fleet.all_hosts.snapshot() {
             Ok(hosts) => hosts,
             Err(status) => return tracing::error!(%status, "hosts could not be looked at"),
         };
-        self.liveness.keep_only(|id| {
-            hosts
-                .binary_search_by(|host| host.id.as_str().cmp(id))
-                .is_ok()
-        });
+        self.liveness.keep_only(|id| hosts.get(id).is_some());
         let (wall_ms, silence_max_ms) = (self.fleet.now_ms(), self.silence_max_ms);
         let silent: Vec<String> = hosts
-            .into_iter()
-            .filter(|host| is_approved(&host.value))
-            .filter(|host| host.value.status() != HostStatus::NotResponding)
-            .filter(|host| !has_new_status(&host.value, silence_max_ms, wall_ms))
+            .records()
+            .filter(|host| is_approved(host))
+            .filter(|host| host.status() != HostStatus::NotResponding)
+            .filter(|host| !has_new_status(host, silence_max_ms, wall_ms))
             .filter(|host| self.liveness.is_silent(&host.id, now_ms))
-            .map(|host| host.id)
+            .map(|host| host.id.clone())
             .collect();
+        drop(hosts);
         let is_busy = self
             .marking
             .as_ref()

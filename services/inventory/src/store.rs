@@ -14,6 +14,7 @@ use contracts::{Code, Status, subjects};
 use kit::bus::{
     Append, AppendError, Bus, BusError, Expect, LogEntry, Message, append_surely, headers,
 };
+use kit::records::table::{self, Table};
 use kit::records::{Decision, Mirror, Records, Store};
 use kit::rpc::Gate;
 use kit::service::Parts;
@@ -36,6 +37,8 @@ const TOMBSTONE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Fleet {
     pub(crate) groups: Records<HostGroup>,
     pub(crate) hosts: Records<Host>,
+    /// The same in memory, for what is asked of them many times a second.
+    pub(crate) all_hosts: Arc<Table<Host>>,
     pub(crate) vms: Records<Vm>,
     pub(crate) names: Records<VmName>,
     pub(crate) tokens: Records<JoinToken>,
@@ -55,9 +58,13 @@ pub(crate) struct Latest<R> {
 impl Fleet {
     pub(crate) async fn open(parts: &Parts<Config>) -> anyhow::Result<(Self, Arc<dyn Gate>)> {
         let store = parts.open_store()?;
+        let hosts: Records<Host> = store.own().await?;
+        let all_hosts = Arc::new(Table::new((*hosts).clone()).map_err(|status| *status)?);
+        tokio::spawn(table::follow(Arc::clone(&all_hosts), parts.stop.clone()));
         let fleet = Self {
             groups: store.own().await?,
-            hosts: store.own().await?,
+            hosts,
+            all_hosts,
             vms: store.own().await?,
             names: store.own().await?,
             tokens: store.own().await?,

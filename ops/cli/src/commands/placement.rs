@@ -4,7 +4,7 @@ mod questions;
 mod rule;
 
 use clap::{Args, Subcommand, ValueEnum};
-use contracts::rest::{Goal, Placing, RateRequest, Ratings, Weights};
+use contracts::rest::{ExpectedLoad, Goal, Placing, RateRequest, Ratings, Weights};
 use serde_json::Value;
 
 use super::Session;
@@ -174,6 +174,9 @@ fn tell(session: &Session, value: &Value) -> Result<Exit, Failure> {
     if ratings.is_empty() {
         remark(session, "There are no hosts to rate.");
     }
+    if let Some(load) = &rated.learnt {
+        remark(session, &learnt(load));
+    }
     match output.format {
         Format::Name => {
             let lines = ratings.iter().map(|r| format!("host/{}\n", r.host_name));
@@ -190,4 +193,20 @@ fn tell(session: &Session, value: &Value) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+fn learnt(load: &ExpectedLoad) -> String {
+    let parts = [
+        (load.cpu_percent, "% CPU"),
+        (load.disk_io_per_sec, "disk operations/s"),
+        (load.network_mbit, "Mbit/s"),
+    ];
+    let said = parts
+        .iter()
+        .filter_map(|(figure, unit)| Some(format!("{:.1} {unit}", (*figure)?)));
+    let said: Vec<String> = said.collect();
+    format!(
+        "Expected by what it used in the last week: {}.",
+        said.join(", ")
+    )
 }

@@ -1,7 +1,5 @@
 //! Hosts, and the tokens that they join with.
 
-use std::collections::HashMap;
-
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -9,6 +7,7 @@ use contracts::inherit::{self, DEFAULT_RESERVES};
 use contracts::inventory::{CreateJoinTokenRequest, Host, InventoryClient};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{HostAdd, HostTarget};
+use contracts::records::indexes;
 use contracts::rest::{
     self, AddHost, ChangeOptions, CreateJoinToken, DeleteOptions, JoinToken, MoveHost, Page,
     SetHost,
@@ -26,15 +25,10 @@ pub(super) fn find(asked: &Asked, text: &str) -> Outcome<Stored<Host>> {
     asked.views.hosts.by_id_or_name(text, |host| &host.name)
 }
 
-/// Counts the machines of some hosts, in one look at all machines.
+/// Counts the machines of some hosts.
 fn count_vms(asked: &Asked, hosts: &mut [rest::Host]) -> Outcome<()> {
-    let vms = asked.views.vms.snapshot()?;
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    for vm in vms.records() {
-        *counts.entry(&vm.host_id).or_default() += 1;
-    }
     for host in hosts {
-        host.vm_count = counts.get(host.id.as_str()).copied().unwrap_or(0);
+        host.vm_count = asked.views.vms.mirror.count(indexes::HOST, &host.id)?;
     }
     Ok(())
 }

@@ -1,22 +1,33 @@
 //! Ratings, the reasons of placements, questions, and rules.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
 use contracts::common::Empty;
 use contracts::jobs::Job;
-use contracts::placement::{PlacementClient, PlanningClient, RuleRef};
+use contracts::performance::{HistoryRequest, PerformanceClient};
+use contracts::placement::{self, PlacementClient, PlanningClient, RuleRef};
 use contracts::records::indexes;
 use contracts::rest::{
-    AddRule, Decision, Placing, RateRequest, Ratings, Rule, Rules, Simulate, Simulation,
+    AddRule, Decision, ExpectedLoad, MeasuredKind, Placing, RateRequest, Ratings, Rule, Rules,
+    Simulate, Simulation,
 };
 use contracts::{Code, ObjectRef, Status, names};
 
 use super::change::{ReadHeaders, reflecting};
 use super::extract::{Asked, Body, Path};
 use super::{Failed, groups, hosts, vms};
+use crate::core::learnt;
 use crate::core::placing::{self, NamedHosts, NamedParts};
 use crate::error::Outcome;
+
+/// How long a rating waits for what a machine has used.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// As far back as means are kept.
+const WEEK_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Ids of the hosts that a placement is to be on, or rather on.
 pub(super) fn named(asked: &Asked, placing: &Placing) -> Outcome<NamedHosts> {
@@ -40,11 +51,51 @@ pub(super) async fn rate(asked: Asked, Body(request): Body<RateRequest>) -> Outc
     let named = named(&asked, &request.placing)?;
     let vm = request.vm.as_deref().map(|text| vms::find(&asked, text));
     let vm_id = vm.transpose()?.map(|vm| vm.id).unwrap_or_default();
-    let request = placing::rate(request, scope, named, vm_id)?;
+    let mut request = placing::rate(request, scope, named, vm_id)?;
+    let learnt = learn(&asked, &mut request).await;
     let answer = PlacementClient::new(asked.app.caller.clone())
         .rate(&asked.context, &request)
         .await?;
-    Ok(reflecting(&asked, Json(Ratings::from(answer))))
+    let ratings = Ratings {
+        learnt,
+        ..answer.into()
+    };
+    Ok(reflecting(&asked, Json(ratings)))
+}
+
+/// Fills in what a machine that there is may be expected to use. Without an answer in time it is the site's default.
+async fn learn(asked: &Asked, request: &mut placement::RateRequest) -> Option<ExpectedLoad> {
+    let needs = request.requirements.as_mut();
+    let needs = needs.filter(|needs| !request.vm_id.is_empty() && learnt::is_wanted(needs))?;
+    let week = HistoryRequest {
+        kind: MeasuredKind::Vm.word().to_owned(),
+        id: request.vm_id.clone(),
+        from_ms: asked.app.world.now_ms() - WEEK_MS,
+        ..HistoryRequest::default()
+    };
+    // Means are there when nine minutes are over; minutes are of the last hour.
+    let hour = HistoryRequest {
+        from_ms: 0,
+        ..week.clone()
+    };
+    let client = PerformanceClient::new(asked.app.caller.clone());
+    let context = asked.context.with_timeout(HISTORY_PATIENCE);
+    for span in [week, hour] {
+        match client.history(&context, &span).await {
+            Ok(history) => {
+                let Some(load) = learnt::load(&history.points) else {
+                    continue;
+                };
+                learnt::fill(needs, &load);
+                return Some(load);
+            }
+            Err(status) => {
+                tracing::warn!(%status, vm = span.id, "what a machine used is not known; it is rated by the default");
+                return None;
+            }
+        }
+    }
+    None
 }
 
 /// Why a virtual machine is where it was placed: the hosts that it was chosen from, as they were, and whether deciding again

@@ -1,5 +1,6 @@
 //! Pure decisions: no clock, no randomness, no I/O.
 
+pub(crate) mod learnt;
 pub(crate) mod names;
 pub(crate) mod order;
 pub(crate) mod placing;

@@ -13,6 +13,10 @@ use redb::{Database, Durability, ReadableDatabase, StorageError, WriteTransactio
 
 use super::view::ViewError;
 
+/// Pages of the file that are kept in memory, beside those that the system keeps. redb's own default is 1 GiB, which each
+/// of a dozen stores would fill in a large fleet.
+const CACHE_BYTES: usize = 16 << 20;
+
 /// Makes the tables of a new file.
 type Make = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
@@ -135,7 +139,9 @@ fn is_the_systems(error: &std::io::Error) -> bool {
 
 fn open_whole(path: &Path, make: Make) -> Result<Database, redb::Error> {
     no_panic(|| {
-        let mut db = Database::create(path)?;
+        let mut db = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)?;
         if !db.check_integrity()? {
             return Err(damaged("its pages do not fit together"));
         }

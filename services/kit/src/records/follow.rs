@@ -8,6 +8,7 @@ use contracts::records::Record;
 use contracts::subjects;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::apply::{Applier, ApplyError};
 use super::identity::{Reason, is_same, why_another};
@@ -19,6 +20,10 @@ use crate::telemetry;
 
 /// Entries applied in one transaction.
 const BATCH_MAX: usize = 512;
+
+/// After what it applied last a mirror lets this much come together: under many changes one transaction holds several of
+/// them, and a change after a pause waits for nothing.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// How often the log's identity is looked at while nothing else gives reason to.
 const IDENTITY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
@@ -132,12 +137,28 @@ impl<R: Record> Follower<R> {
         self.applier.follow(binding);
         self.whole.store(true, Ordering::SeqCst);
         ready.notify_one();
+        let mut gathered = Instant::now();
         loop {
+            let next = async {
+                tokio::time::sleep_until(gathered).await;
+                next_batch(&mut entries).await
+            };
             tokio::select! {
-                batch = next_batch(&mut entries) => self.applier.go_on(batch?)?,
+                batch = next => {
+                    self.applier.go_on(batch?)?;
+                    gathered = Instant::now() + self.gathering();
+                }
                 () = self.applier.something_to_look_at() => self.applier.go_on(Vec::new())?,
                 () = tokio::time::sleep(IDENTITY_CHECK_INTERVAL) => self.check_identity().await?,
             }
+        }
+    }
+
+    /// Writers wait for the owner's view: it lets nothing come together.
+    fn gathering(&self) -> Duration {
+        match self.role {
+            Role::Owner => Duration::ZERO,
+            Role::Mirror => GATHERING,
         }
     }
 

@@ -281,13 +281,21 @@ impl<R: Record> Mirror<R> {
 
     /// Records that an index has under a key, in order of id.
     pub fn find(&self, index: &str, key: &str) -> Result<Vec<Stored<R>>, Status> {
-        let view = self.reader.view()?;
-        let ids = view
-            .find(R::BUCKET, index, key)
-            .map_err(|e| unreadable(&e))?;
-        ids.iter()
+        self.found(index, key)?
+            .iter()
             .filter_map(|id| self.get(id).transpose())
             .collect()
+    }
+
+    /// How many records an index has under a key.
+    pub fn count(&self, index: &str, key: &str) -> Result<u64, Status> {
+        Ok(self.found(index, key)?.len() as u64)
+    }
+
+    fn found(&self, index: &str, key: &str) -> Result<Vec<String>, Status> {
+        let view = self.reader.view()?;
+        let ids = view.find(R::BUCKET, index, key);
+        ids.map_err(|e| unreadable(&e))
     }
 
     /// The revision that the view reflects.

@@ -44,6 +44,13 @@ pub(crate) async fn run(hosts: usize, vms: usize) -> anyhow::Result<Vec<Report>>
     let mut site = Site::start().await?;
     let (fleet, took) = joined(&site, hosts, vms).await?;
     row("until all were known", seconds(took), "30 s");
+    let known = Instant::now();
+    site.told().await?;
+    row(
+        "after that, until all was told",
+        seconds(known.elapsed()),
+        "",
+    );
 
     let life = live(&site, &fleet, vms).await?;
     for (name, part) in &life.parts {
@@ -81,6 +88,13 @@ pub(crate) async fn run(hosts: usize, vms: usize) -> anyhow::Result<Vec<Report>>
     row("the same, p99", life.events.shown(99), "100 ms");
     row("changes that were timed", life.events.len().to_string(), "");
 
+    // A list is put in order when it is asked for again.
+    let first = lists::pages(&site.muster, 1, 2).await?;
+    row(
+        "page of a list that nobody has asked for, the slower of two",
+        first.shown(100),
+        "",
+    );
     let pages = lists::pages(&site.muster, PAGES_RATE, PAGES).await?;
     row(
         "page of 100, sorted and filtered, 200 a second, p50",

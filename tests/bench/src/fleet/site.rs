@@ -15,6 +15,10 @@ use crate::programs;
 /// How long an orderly end may take: views are written, the server is ended.
 const END_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks whether events still come, and how many may come between them when all is told.
+const TELLING_LOOK: Duration = Duration::from_secs(1);
+const TOLD_AT_MOST: u64 = 20;
+
 pub(crate) struct Site {
     musterd: Child,
     pub(crate) muster: Muster,
@@ -88,10 +92,40 @@ impl Site {
 
     /// Bytes that nats-server has taken in until now.
     pub(crate) async fn bytes_in(&self) -> anyhow::Result<u64> {
-        let answer = reqwest::get(format!("http://{}/varz", self.monitor)).await?;
-        let answer: serde_json::Value = answer.error_for_status()?.json().await?;
-        let bytes = answer.get("in_bytes").and_then(|bytes| bytes.as_u64());
+        let page = self.monitored("varz").await?;
+        let bytes = page.get("in_bytes").and_then(serde_json::Value::as_u64);
         bytes.context("nats-server does not say what it has taken in")
+    }
+
+    /// Waits until everything that was found is told: events come as seldom as a fleet changes by itself.
+    pub(crate) async fn told(&self) -> anyhow::Result<()> {
+        let mut looks = tokio::time::interval(TELLING_LOOK);
+        let mut before = 0;
+        loop {
+            looks.tick().await;
+            let now = self.events().await?;
+            if now > 0 && now - before <= TOLD_AT_MOST {
+                return Ok(());
+            }
+            before = now;
+        }
+    }
+
+    async fn events(&self) -> anyhow::Result<u64> {
+        let streams = self.monitored("jsz?streams=1").await?;
+        let details = streams.pointer("/account_details/0/stream_detail");
+        let mut streams = details.and_then(|d| d.as_array()).into_iter().flatten();
+        let events = streams.find(|stream| {
+            let name = stream.get("name").and_then(|name| name.as_str());
+            name == Some(contracts::subjects::EVENTS)
+        });
+        let last = events.and_then(|stream| stream.pointer("/state/last_seq")?.as_u64());
+        last.context("nats-server does not say how many events there are")
+    }
+
+    async fn monitored(&self, page: &str) -> anyhow::Result<serde_json::Value> {
+        let answer = reqwest::get(format!("http://{}/{page}", self.monitor)).await?;
+        Ok(answer.error_for_status()?.json().await?)
     }
 
     /// musterd and its nats-server.

@@ -165,10 +165,10 @@ async fn more_files_than_fit_into_a_report_are_taken_down_once() {
     invariants::hold(&fleet).await;
 }
 
-/// Lines of the manual's first block of commands, without what is said of them.
-fn commands_of_the_manual() -> Vec<String> {
-    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/library.md");
-    let text = fs::read_to_string(manual).unwrap();
+/// Lines of a manual's first block of commands, without what is said of them.
+pub fn commands_of(manual: &str) -> Vec<String> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let text = fs::read_to_string(docs.join(manual)).unwrap();
     let block = text.split("```").nth(1).unwrap();
     let lines = block
         .lines()
@@ -179,13 +179,14 @@ fn commands_of_the_manual() -> Vec<String> {
         .collect()
 }
 
-/// What a command prints.
+/// What a command prints, as a shell reads it.
 pub fn run(client: &Client, command: &str) -> String {
-    let mut muster = Command::new(program("muster"));
-    let muster = muster
-        .args(command.split(' '))
+    let mut shell = Command::new("sh");
+    let shell = shell
+        .args(["-c", &format!("\"$MUSTER\" {command}")])
+        .env("MUSTER", program("muster"))
         .env("MUSTER_SERVER", client.server());
-    let output = muster.output().unwrap();
+    let output = shell.output().unwrap();
     assert!(output.status.success(), "{command}: {output:?}");
     let both = [output.stdout, output.stderr].concat();
     String::from_utf8(both).unwrap()
@@ -198,7 +199,7 @@ async fn the_commands_of_the_manual_do_what_it_says() {
     let client = fleet.client.clone();
     fs::copy(guest_image(), folder.join("debian-13.qcow2")).unwrap();
     std::os::unix::fs::symlink("debian-13.qcow2", folder.join("latest.qcow2")).unwrap();
-    let commands = commands_of_the_manual();
+    let commands = commands_of("library.md");
     assert!(commands.len() > 8, "{commands:?}");
     let mut told = String::new();
     for command in commands {

@@ -25,6 +25,7 @@ mod library;
 mod library_people;
 mod live;
 mod log;
+mod placing;
 mod process;
 mod receiver;
 mod rolling;
