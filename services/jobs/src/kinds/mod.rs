@@ -9,6 +9,7 @@ mod host_move;
 mod host_remove;
 mod host_set;
 mod image_copy;
+mod image_delete;
 mod machine;
 mod refresh;
 mod refresher_set;
@@ -33,7 +34,7 @@ use prost::Message;
 use crate::fleet::Fleet;
 use table::{Kind, Table};
 
-static ALL: [&dyn Kind; 20] = [
+static ALL: [&dyn Kind; 21] = [
     &vm_create::KIND,
     &vm_delete::KIND,
     &vm_start::KIND,
@@ -54,6 +55,7 @@ static ALL: [&dyn Kind; 20] = [
     &refresh::KIND,
     &refresher_set::KIND,
     &image_copy::KIND,
+    &image_delete::KIND,
 ];
 
 /// The kind of a job that is there.
@@ -114,6 +116,7 @@ pub(crate) fn read(
         Params::GroupDelete(p) => draft(&group_delete::KIND, &group_delete::read(p)?),
         Params::Refresh(p) => draft(&refresh::KIND, &refresh::read(p)?),
         Params::RefresherSet(p) => draft(&refresher_set::KIND, &refresher_set::read(p)?),
+        Params::ImageDelete(p) => draft(&image_delete::KIND, &image_delete::read(p, world)?),
         Params::ImageCopy(p) => draft(&image_copy::KIND, &image_copy::read(p, world)?),
     })
 }

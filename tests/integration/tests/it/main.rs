@@ -12,6 +12,7 @@ mod away;
 mod bad_input;
 mod client;
 mod clocks;
+mod clones;
 mod cluster;
 mod compose;
 mod copies;

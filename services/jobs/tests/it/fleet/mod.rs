@@ -258,6 +258,9 @@ impl Fleet {
         for host in &self.machines {
             let here = host.machines().into_iter().filter(|vm| vm.name == name);
             lines.extend(here.map(|vm| format!("machine on {} {vm:?}", host.id)));
+            let images = host.images().into_iter();
+            let named = images.filter(|file| *file == format!("{name}.raw"));
+            lines.extend(named.map(|file| format!("image on {} {file}", host.id)));
         }
         lines.extend(self.placement.claims_of(name));
         lines.extend(self.refresher.intervals_of(name));
