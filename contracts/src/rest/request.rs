@@ -224,6 +224,17 @@ pub struct DeleteImage {
     pub image: String,
 }
 
+/// A virtual disk of the library that is wanted in another format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvertItem {
+    /// `qcow2`, `raw`, `vhd`, `vhdx` or `vmdk`.
+    pub format: String,
+    /// Where it is to be, below the same share. Absent: beside the other, under its name with the ending of the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
 /// How fast something may go.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

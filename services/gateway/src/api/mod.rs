@@ -172,6 +172,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
             library::update_item,
             library::remove_item
         ))
+        .routes(routes!(library::convert_item))
         .routes(routes!(
             templates::list_templates,
             templates::create_template

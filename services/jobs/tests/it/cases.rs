@@ -6,7 +6,7 @@ use contracts::inventory::{Reserves, host};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
     GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostSet, HostTarget, ImageCopy,
-    ImageDelete, Refresh, RefresherSet, VmCreate, VmTarget, VmUpdate,
+    ImageDelete, ItemConvert, Refresh, RefresherSet, VmCreate, VmTarget, VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::refresher::Interval;
@@ -40,7 +40,7 @@ const POWER: Case = Case {
     way: "",
 };
 
-pub(crate) const CASES: [Case; 23] = [
+pub(crate) const CASES: [Case; 24] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -201,6 +201,13 @@ pub(crate) const CASES: [Case; 23] = [
         irrevocable: Some("remove"),
         ..POWER
     },
+    Case {
+        kind: "item_convert",
+        steps: &["convert", "keep"],
+        undoable: &["convert"],
+        closing: &["keep"],
+        ..POWER
+    },
 ];
 
 impl Case {
@@ -343,6 +350,11 @@ impl Case {
                 source_image: format!("ds/{name}.raw"),
                 target_host_id: "h2".to_owned(),
                 ..ImageCopy::default()
+            }),
+            "item_convert" => Kind::ItemConvert(ItemConvert {
+                item: name.to_owned(),
+                format: "qcow2".to_owned(),
+                ..ItemConvert::default()
             }),
             "image_delete" => {
                 fleet.machines[0].put_image(&format!("{name}.raw"));

@@ -117,7 +117,9 @@ async fn a_runner_that_is_killed_while_it_undoes_is_followed_by_another() {
         });
         let job = house.end_of(&job.id).await;
         assert_state(&job, JobState::Failed, &name);
-        assert_eq!((job.failed_step.as_str(), job.epoch), (last, 2), "{name}");
+        assert_eq!(job.failed_step, last, "{name}");
+        // As above: on a slow machine a lease is lost once more.
+        assert!(job.epoch >= 2, "{name}: {}", tell(&job));
         assert_eq!(house.fleet.picture(&name), before, "{name}");
     }))
     .await;

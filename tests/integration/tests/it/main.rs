@@ -15,6 +15,7 @@ mod clocks;
 mod clones;
 mod cluster;
 mod compose;
+mod conversions;
 mod copies;
 mod crashes;
 mod deaf;
