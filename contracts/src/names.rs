@@ -74,6 +74,39 @@ pub fn check_image_file(field: &str, file: &str) -> Result<(), Status> {
     )
 }
 
+/// Checks the path of a virtual disk that is to be made in a share: no part of it is hidden or leads up, and its ending says
+/// its format.
+pub fn check_disk_path(field: &str, path: &str, format: &str) -> Result<(), Status> {
+    let endings: &[&str] = match format {
+        "raw" => &["raw", "img"],
+        "qcow2" | "vhd" | "vhdx" | "vmdk" => &[format],
+        _ => {
+            let message = format!("{:?} is no format of a virtual disk.", shorten(format));
+            return Err(
+                Status::invalid("format", message).action("Use qcow2, raw, vhd, vhdx or vmdk.")
+            );
+        }
+    };
+    let is_fine =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(char::is_control);
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    if path.len() <= limits::LIBRARY_PATH_BYTES_MAX
+        && path.split('/').all(is_fine)
+        && endings.contains(&ending)
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "{:?} cannot be the path of a {format} disk in a share.",
+        shorten(path)
+    );
+    let action = format!(
+        "Name a path below the share that ends with .{}.",
+        endings.join(" or .")
+    );
+    Err(Status::invalid(field, message).action(action))
+}
+
 /// Checks a name that people give to groups and the like: one line, not empty.
 pub fn check_title(field: &str, title: &str) -> Result<(), Status> {
     let ok = !title.trim().is_empty()
@@ -181,6 +214,25 @@ pub fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_of_a_share_has_a_path_below_it_and_the_ending_of_its_format() {
+        let ok = |path, format| check_disk_path("path", path, format).is_ok();
+        assert!(ok("a.qcow2", "qcow2") && ok("deep/a b.img", "raw") && ok("x.vhdx", "vhdx"));
+        for (path, format) in [
+            ("", "raw"),
+            ("a.qcow2", "raw"),
+            ("a", "qcow2"),
+            ("/a.raw", "raw"),
+            ("../a.raw", "raw"),
+            ("a/./b.raw", "raw"),
+            (".a.raw", "raw"),
+            ("a\0.raw", "raw"),
+            ("a.iso", "iso"),
+        ] {
+            assert!(!ok(path, format), "{path} {format}");
+        }
+    }
 
     #[test]
     fn a_machine_is_named_like_a_dns_label() {

@@ -55,9 +55,9 @@ pub use placement::{
 pub use problem::Problem;
 pub use refresher::{Refreshed, Refresher, RefresherInterval, Refreshers, SetRefresher};
 pub use request::{
-    AddHost, ChangeOptions, CopyImage, CreateGroup, CreateJoinToken, CreateVm, DeleteOptions,
-    JoinToken, MoveHost, NewDisk, NewNetworkCard, Placing, RateRequest, SetGuest, SetThrottle,
-    UpdateGroup, UpdateVm, Weights,
+    AddHost, ChangeOptions, CloneVm, ConvertItem, CopyImage, CreateGroup, CreateJoinToken,
+    CreateVm, DeleteImage, DeleteOptions, JoinToken, MoveHost, NewDisk, NewNetworkCard, Placing,
+    RateRequest, SetGuest, SetThrottle, UpdateGroup, UpdateVm, Weights,
 };
 pub use rule::{AddRule, Rule, Rules};
 pub use settings::{SetGroupSettings, SetHost, SetReserves};

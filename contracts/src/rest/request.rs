@@ -83,6 +83,34 @@ pub struct CreateVm {
     pub placing: Placing,
 }
 
+/// A virtual machine to be made of another one that is stopped, beside it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloneVm {
+    /// 1 to 63 letters, digits and hyphens, starting and ending with a letter or digit.
+    pub name: String,
+    /// Both share what the disks hold now, and write beside it: instant. Else each disk becomes a file of its own.
+    #[serde(default)]
+    pub linked: bool,
+    /// What the guest is told; absent: nothing, whatever the other was told. `profile` is for templates only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<SetGuest>,
+    /// Absent: who asks.
+    #[serde(default)]
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    /// Beside those of the other.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Start the machine once it is made.
+    #[serde(default)]
+    pub start: bool,
+    /// With `start`: the job ends when the guest's agent answers.
+    #[serde(default)]
+    pub wait_for_guest: bool,
+}
+
 /// What the guest of a machine is told otherwise than the template's profile says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -184,6 +212,27 @@ pub struct CopyImage {
     /// Bytes a second, at least 65536. Absent or 0: as fast as it goes.
     #[serde(default)]
     pub bytes_per_sec: u64,
+}
+
+/// An image file that is to be removed from a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteImage {
+    /// Host that has the image, by id or name.
+    pub host: String,
+    /// The image there, as `<datastore>/<file>`.
+    pub image: String,
+}
+
+/// A virtual disk of the library that is wanted in another format.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvertItem {
+    /// `qcow2`, `raw`, `vhd`, `vhdx` or `vmdk`.
+    pub format: String,
+    /// Where it is to be, below the same share. Absent: beside the other, under its name with the ending of the format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// How fast something may go.

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::host::{
-    CheckImageRequest, CreateVmRequest, GetPictureRequest, Host, HostPicture, ImageInfo, Level,
-    ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse, ScreenshotResponse,
-    SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
+    CheckImageRequest, CloneVmRequest, CreateVmRequest, GetPictureRequest, Host, HostPicture,
+    ImageInfo, Level, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
+    RemoveImageRequest, ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation,
+    VmRef, VmReport,
 };
 use contracts::subjects::buckets;
 use contracts::{Code, ObjectRef, Status, digest, names};
@@ -219,6 +220,40 @@ impl Host for Api {
         let work = async move { hypervisor.create(request).await };
         self.once(context, "CreateVm", (&operation_id, &vm_id), work)
             .await
+    }
+
+    async fn clone_vm(
+        &self,
+        context: &Context,
+        request: CloneVmRequest,
+    ) -> Result<VmReport, Status> {
+        let hypervisor = self.hypervisor.clone();
+        let (operation_id, vm_id) = (request.operation_id.clone(), request.vm_id.clone());
+        let work = async move { hypervisor.clone_machine(request).await };
+        self.once(context, "CloneVm", (&operation_id, &vm_id), work)
+            .await
+    }
+
+    async fn remove_image(
+        &self,
+        _: &Context,
+        request: RemoveImageRequest,
+    ) -> Result<Empty, Status> {
+        let (hypervisor, image) = (self.hypervisor.clone(), request.image);
+        let check_only = request.check_only;
+        let work = async move {
+            let removed = hypervisor.remove_image(&image, check_only).await;
+            removed.map(|()| Empty {})
+        };
+        match check_only {
+            true => work.await,
+            false => {
+                let operations = &self.operations;
+                operations
+                    .once("RemoveImage", &request.operation_id, work)
+                    .await
+            }
+        }
     }
 
     async fn delete_vm(&self, context: &Context, request: VmOperation) -> Result<Empty, Status> {

@@ -65,6 +65,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
         samples_interval: Duration::from_secs(parts.config.samples_interval_secs),
     };
     let _beating = member.beat(contracts::limits::HEARTBEAT_INTERVAL);
+    let operations = Arc::clone(&member.operations);
     let (data, enrolling) = open_data_end(&parts, &identity)?;
     let subject = DATAEND.subject_of_host(&identity.host_id);
     let server = Arc::new(DataEndServer(Arc::new(data::Api(Arc::clone(&data)))));
@@ -72,7 +73,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let has = |role| parts.config.roles.contains(&role);
     let library = async {
         match has(Role::Library) {
-            true => keep_library(&parts, &identity, &data).await,
+            true => keep_library(&parts, &identity, &data, operations).await,
             false => Ok(()),
         }
     };
@@ -104,6 +105,7 @@ async fn keep_library(
     parts: &Parts<Config>,
     identity: &Identity,
     data: &Arc<DataEnd>,
+    operations: Arc<Operations>,
 ) -> anyhow::Result<()> {
     let config = &parts.config;
     let datastores = config.settings(&parts.common.data_dir)?.datastores;
@@ -118,7 +120,8 @@ async fn keep_library(
         qemu_img: config.qemu_img.clone(),
         qemu_user: config.qemu_user.clone(),
     };
-    let opened = library::Librarian::open(settings, Arc::clone(&parts.caller), Arc::clone(data));
+    let (caller, data) = (Arc::clone(&parts.caller), Arc::clone(data));
+    let opened = library::Librarian::open(settings, caller, data, operations);
     let librarian = opened
         .await
         .context("the folders of the library cannot be used")?;

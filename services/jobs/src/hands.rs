@@ -8,7 +8,7 @@ use contracts::call::{Call, Context};
 use contracts::host::{HostClient, VmOperation, VmRef, VmReport};
 use contracts::inventory::{ApplyVmReportRequest, InventoryClient};
 use contracts::jobs::{Job, Progress};
-use contracts::library::TemplatesClient;
+use contracts::library::{LibraryClient, LibraryEndClient, TemplatesClient};
 use contracts::limits::CALL_TIMEOUT;
 use contracts::placement::{Decision, PlacementClient, Rating};
 use contracts::records::Record;
@@ -80,6 +80,14 @@ impl Calls {
         TemplatesClient::new(Arc::clone(&self.caller))
     }
 
+    pub(crate) fn library(&self) -> LibraryClient {
+        LibraryClient::new(Arc::clone(&self.caller))
+    }
+
+    pub(crate) fn library_end(&self, server_id: &str) -> LibraryEndClient {
+        LibraryEndClient::new(Arc::clone(&self.caller), server_id)
+    }
+
     pub(crate) fn host(&self, host_id: &str) -> HostClient {
         HostClient::new(Arc::clone(&self.caller), host_id)
     }
@@ -134,10 +142,33 @@ impl Hands {
     where
         F: Future<Output = Result<T, Status>>,
     {
+        self.ask_again(host_id, |context| ask(self.host(host_id), context))
+            .await
+    }
+
+    /// The same of a library server.
+    pub(crate) async fn ask_library<T, F>(
+        &self,
+        server_id: &str,
+        ask: impl Fn(LibraryEndClient, Context) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.ask_again(server_id, |context| {
+            ask(self.library_end(server_id), context)
+        })
+        .await
+    }
+
+    async fn ask_again<T, F>(&self, host_id: &str, ask: impl Fn(Context) -> F) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
         let mut patience = ASK_AGAIN_FIRST;
         let mut left = CALL_TIMEOUT;
         loop {
-            let answer = ask(self.host(host_id), self.host_context());
+            let answer = ask(self.host_context());
             match tokio::time::timeout(patience.min(left), answer).await {
                 Ok(answer) => return answer,
                 Err(_) if patience >= left => return Err(too_late(&self.fleet, host_id)),

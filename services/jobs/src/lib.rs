@@ -1,6 +1,6 @@
 //! Jobs: every change of the fleet is one.
 //!
-//! Serves `Jobs` (Submit, Cancel, Restart). Calls inventory, placement, transfer, library and hosts. Owns the bucket `job` and the work queue
+//! Serves `Jobs` (Submit, Cancel, Restart). Calls inventory, placement, transfer, library, its servers and hosts. Owns the bucket `job` and the work queue
 //! `RUNS`; mirrors `vm`, `host` and `host_group`. Never touches a machine but through its host, never changes a record of
 //! the fleet but through inventory, and never holds a lock wider than one object.
 //!

@@ -1,7 +1,7 @@
 //! `muster image`.
 
 use clap::{Args, Subcommand};
-use contracts::rest::{CopyImage, SetThrottle};
+use contracts::rest::{CopyImage, DeleteImage, SetThrottle};
 use reqwest::Method;
 
 use super::Session;
@@ -16,6 +16,9 @@ pub(crate) enum Command {
     /// Copy an image to another host or datastore
     #[command(visible_alias = "cp")]
     Copy(CopyArgs),
+    /// Remove an image from a host; one that is needed is refused
+    #[command(visible_alias = "rm")]
+    Delete(DeleteArgs),
     /// Limit how fast the file of a copy job travels
     Throttle(ThrottleArgs),
 }
@@ -39,6 +42,15 @@ pub(crate) struct CopyArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// What to remove: HOST:DATASTORE/FILE
+    #[arg(required = true, value_parser = source)]
+    images: Vec<Place>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ThrottleArgs {
     /// Id of the job
     job: String,
@@ -53,6 +65,14 @@ struct Place {
     host: String,
     datastore: Option<String>,
     file: Option<String>,
+}
+
+impl Place {
+    /// As its host names it.
+    fn image(&self) -> String {
+        let parts = [self.datastore.as_deref(), self.file.as_deref()];
+        parts.map(Option::unwrap_or_default).join("/")
+    }
 }
 
 /// Two parts around a mark, or all and nothing. What is there is not empty.
@@ -92,15 +112,15 @@ fn source(text: &str) -> Result<Place, String> {
 pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Copy(args) => copy(session, args).await,
+        Command::Delete(args) => delete(session, args).await,
         Command::Throttle(args) => throttle(session, &args).await,
     }
 }
 
 async fn copy(session: &Session, args: CopyArgs) -> Result<Exit, Failure> {
-    let (datastore, file) = (args.source.datastore, args.source.file);
     let body = CopyImage {
+        source_image: args.source.image(),
         source_host: args.source.host,
-        source_image: [datastore, file].map(Option::unwrap_or_default).join("/"),
         host: args.target.host,
         datastore: args.target.datastore,
         file: args.target.file,
@@ -110,6 +130,19 @@ async fn copy(session: &Session, args: CopyArgs) -> Result<Exit, Failure> {
     let segments = ["images", "actions", "copy"];
     let change = Request::change(Method::POST, &segments).body(&body)?;
     make(session, vec![change], &args.change).await
+}
+
+async fn delete(session: &Session, args: DeleteArgs) -> Result<Exit, Failure> {
+    let mut changes = Vec::new();
+    for place in args.images {
+        let body = DeleteImage {
+            image: place.image(),
+            host: place.host,
+        };
+        let segments = ["images", "actions", "delete"];
+        changes.push(Request::change(Method::POST, &segments).body(&body)?);
+    }
+    make(session, changes, &args.change).await
 }
 
 async fn throttle(session: &Session, args: &ThrottleArgs) -> Result<Exit, Failure> {

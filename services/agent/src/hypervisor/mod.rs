@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
-    CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse, VmReport,
-    VmState,
+    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse,
+    VmReport, VmState,
 };
 use tokio::sync::broadcast;
 
@@ -91,6 +91,12 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// Makes a machine. Asked again with the same operation, it answers with the machine that is there.
     async fn create(&self, request: CreateVmRequest) -> Result<VmReport, Status>;
+
+    /// Makes a machine of another one that is off. Asked again with the same operation, it answers with the machine that is there.
+    async fn clone_machine(&self, request: CloneVmRequest) -> Result<VmReport, Status>;
+
+    /// Removes an image that nothing lies on, or only says why it would not be. One that is not there is no error.
+    async fn remove_image(&self, image: &str, check_only: bool) -> Result<(), Status>;
 
     /// Deletes a machine that is off, or ends the making of one. One that is not there is no error.
     async fn delete(&self, vm_id: &str) -> Result<(), Status>;

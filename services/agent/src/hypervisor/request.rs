@@ -1,6 +1,6 @@
 //! Checks a request to make a machine, before anything is touched.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use contracts::host::disk::Source;
 use contracts::host::{CreateVmRequest, Disk, Hardware, NetworkCard};
@@ -177,18 +177,29 @@ fn check_card(field: &str, card: &NetworkCard) -> Result<(), Status> {
             "Use \"user\".",
         ));
     }
-    if !card.mac.is_empty() && !is_mac(&card.mac) {
-        let message = format!(
-            "{:?} cannot be the address of a network card.",
-            names::shorten(&card.mac)
-        );
-        return Err(invalid(
-            &format!("{field}.mac"),
-            &message,
-            "Use six pairs of hex digits of a unicast address.",
-        ));
+    match card.mac.as_str() {
+        "" => Ok(()),
+        mac => check_mac(&format!("{field}.mac"), mac),
     }
-    Ok(())
+}
+
+/// Addresses by the ids of their cards.
+pub(crate) fn check_macs(macs: &BTreeMap<String, String>) -> Result<(), Status> {
+    let mut macs = macs.iter();
+    macs.try_for_each(|(card, mac)| check_mac(&format!("macs.{}", names::shorten(card)), mac))
+}
+
+fn check_mac(field: &str, mac: &str) -> Result<(), Status> {
+    if is_mac(mac) {
+        return Ok(());
+    }
+    let shown = names::shorten(mac);
+    let message = format!("{shown:?} cannot be the address of a network card.");
+    Err(invalid(
+        field,
+        &message,
+        "Use six pairs of hex digits of a unicast address.",
+    ))
 }
 
 /// Six octets, the first of them even: odd ones are for groups.

@@ -2,11 +2,12 @@
 //!
 //! Each share has a task of its own. The kernel says when something changes; refreshes find what it does not say. What a
 //! share has is told to the library as differences, as machines are to inventory. A file is never changed but for the
-//! extended attribute that has its id.
+//! extended attribute that has its id; new ones are made by conversions alone.
 //!
 //! Reading order: `walk`, `look` and `identity` (one file), `scan` (one look), `looks` (who waits for which), `share` (who owns it), `teller`, then
 //! this file. docs/library.md tells it as a whole.
 
+mod convert;
 mod identity;
 mod index;
 mod limits;
@@ -28,18 +29,21 @@ use async_trait::async_trait;
 use contracts::call::{Call, Context};
 use contracts::common::Empty;
 use contracts::library::{
-    CheckShareRequest, CheckShareResponse, Found, LibraryClient, LibraryEnd, LookRequest,
-    ReadTextRequest, ReadTextResponse, RegisterRequest, Share,
+    CheckShareRequest, CheckShareResponse, ConvertRequest, EndConversionRequest, Found,
+    LibraryClient, LibraryEnd, LookRequest, ReadTextRequest, ReadTextResponse, RegisterRequest,
+    Share,
 };
 use contracts::{Code, ObjectRef, Status, names};
 use tokio::task::JoinHandle;
 
+use self::convert::Conversions;
 use self::index::Index;
 use self::looks::Looks;
 use self::share::Keeper;
 use self::teller::Teller;
 use crate::data::DataEnd;
 use crate::hypervisor::qemu::disk_look::DiskLook;
+use crate::operations::Operations;
 use crate::store::Identity;
 
 /// What a library server is made of.
@@ -65,6 +69,8 @@ pub struct Librarian {
     disks: Arc<DiskLook>,
     keepers: Mutex<BTreeMap<String, Kept>>,
     context: Context,
+    conversions: Conversions,
+    operations: Arc<Operations>,
 }
 
 /// A share with the task that keeps it.
@@ -85,6 +91,7 @@ impl Librarian {
         settings: Settings,
         caller: Arc<dyn Call>,
         data: Arc<DataEnd>,
+        operations: Arc<Operations>,
     ) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(&settings.index_folder)?;
         for folder in &settings.folders {
@@ -96,6 +103,8 @@ impl Librarian {
             caller,
             data,
             keepers: Mutex::default(),
+            conversions: Conversions::default(),
+            operations,
             settings,
         }))
     }
@@ -296,5 +305,36 @@ impl LibraryEnd for Api {
         reading
             .await
             .unwrap_or_else(|_| Err(Status::new(Code::Internal, "The file could not be read.")))
+    }
+
+    async fn convert(&self, _: &Context, request: ConvertRequest) -> Result<Empty, Status> {
+        let root = self.0.root(&request.share_id)?;
+        let (librarian, operation) = (Arc::clone(&self.0), request.operation_id.clone());
+        let check_only = request.check_only;
+        let work = async move {
+            let (conversions, disks) = (&librarian.conversions, &librarian.disks);
+            let converted = convert::convert(conversions, disks, &root, &request).await;
+            converted.map(|()| Empty {})
+        };
+        match check_only {
+            true => work.await,
+            false => self.0.operations.once("Convert", &operation, work).await,
+        }
+    }
+
+    async fn end_conversion(
+        &self,
+        _: &Context,
+        request: EndConversionRequest,
+    ) -> Result<Empty, Status> {
+        let root = self.0.root(&request.share_id)?;
+        let librarian = Arc::clone(&self.0);
+        let ending = tokio::task::spawn_blocking(move || {
+            convert::end(&librarian.conversions, &root, &request)
+        });
+        let ended = ending
+            .await
+            .unwrap_or_else(|_| Err(Status::internal("The conversion could not be ended.")));
+        ended.map(|()| Empty {})
     }
 }

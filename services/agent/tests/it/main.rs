@@ -11,6 +11,7 @@
 mod adoption;
 mod away;
 mod bus;
+mod clones;
 mod data;
 mod found;
 mod host;

@@ -2,9 +2,9 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use contracts::jobs::ImageCopy;
 use contracts::jobs::job_params::Kind;
-use contracts::rest::{ChangeOptions, CopyImage, SetThrottle};
+use contracts::jobs::{ImageCopy, ImageDelete};
+use contracts::rest::{ChangeOptions, CopyImage, DeleteImage, SetThrottle};
 use contracts::transfer::{SetThrottleRequest, TransferClient};
 
 use super::change::{ChangeHeaders, Changed, ReadHeaders, reflecting, submit};
@@ -41,6 +41,23 @@ pub(super) async fn copy(
         bytes_per_sec,
     };
     submit(&asked, Kind::ImageCopy(copy), options).await
+}
+
+/// Removes an image file from a datastore.
+///
+/// One that machines or other images lie on is refused, and they are named.
+#[utoipa::path(post, path = "/api/v1/images/actions/delete", tag = "images", operation_id = "delete_image",
+    params(ChangeOptions, ChangeHeaders), request_body = DeleteImage, responses(Changed, Failed))]
+pub(super) async fn delete(
+    asked: Asked,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<DeleteImage>,
+) -> Outcome<Response> {
+    let delete = ImageDelete {
+        host_id: hosts::find(&asked, &request.host)?.id,
+        image: request.image,
+    };
+    submit(&asked, Kind::ImageDelete(delete), options).await
 }
 
 /// Sets how fast files may travel from and to a host, all together; at once, and for those to come.

@@ -4,18 +4,20 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use contracts::common::Empty;
+use contracts::jobs::ItemConvert;
+use contracts::jobs::job_params::Kind;
 use contracts::library::{
     AddShareRequest, ItemRef, LibraryClient, ListItemsRequest, ListedShare, RefreshShareRequest,
     ServerRef, ShareRef,
 };
 use contracts::rest::{
-    AddLibraryServer, AddLibraryShare, LibraryFound, LibraryItem, LibraryItemList,
-    LibraryItemQuery, LibraryLookQuery, LibraryServerList, LibraryShare, LibraryShareList,
-    UpdateLibraryItem,
+    AddLibraryServer, AddLibraryShare, ChangeOptions, ConvertItem, LibraryFound, LibraryItem,
+    LibraryItemList, LibraryItemQuery, LibraryLookQuery, LibraryServerList, LibraryShare,
+    LibraryShareList, UpdateLibraryItem,
 };
 
 use super::Failed;
-use super::change::ReadHeaders;
+use super::change::{ChangeHeaders, Changed, ReadHeaders, submit};
 use super::extract::{Asked, Body, Path, Query, Reflecting};
 use crate::error::Outcome;
 
@@ -203,4 +205,22 @@ pub(super) async fn remove_item(asked: Asked, Path(item): Path<String>) -> Outco
     let request = ItemRef { item };
     client(&asked).remove_item(&asked.context, &request).await?;
     Ok(answer(&asked, StatusCode::NO_CONTENT))
+}
+
+/// Makes a virtual disk of another format of an item, in the same share.
+#[utoipa::path(post, path = "/api/v1/library/items/{item}/actions/convert", tag = "library", operation_id = "convert_library_item",
+    params(("item" = String, Path), ChangeOptions, ChangeHeaders), request_body = ConvertItem,
+    responses(Changed, Failed))]
+pub(super) async fn convert_item(
+    asked: Asked,
+    Path(item): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<ConvertItem>,
+) -> Outcome<Response> {
+    let convert = ItemConvert {
+        item,
+        format: request.format,
+        target_path: request.path.unwrap_or_default(),
+    };
+    submit(&asked, Kind::ItemConvert(convert), options).await
 }

@@ -138,11 +138,13 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(refreshers::get, refreshers::set))
         .routes(routes!(refreshers::refresh_host))
         .routes(routes!(images::copy))
+        .routes(routes!(images::delete))
         .routes(routes!(images::throttle_host))
         .routes(routes!(images::throttle_job))
         .routes(routes!(vms::list, vms::create))
         .routes(routes!(vms::get, vms::update, vms::delete))
         .routes(routes!(vms::act))
+        .routes(routes!(vms::clone))
         .routes(routes!(console::screenshot))
         .routes(routes!(console::log))
         .routes(routes!(jobs::list))
@@ -170,6 +172,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
             library::update_item,
             library::remove_item
         ))
+        .routes(routes!(library::convert_item))
         .routes(routes!(
             templates::list_templates,
             templates::create_template

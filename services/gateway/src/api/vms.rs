@@ -6,7 +6,7 @@ use contracts::jobs::VmTarget;
 use contracts::jobs::job_params::Kind;
 use contracts::names::shorten;
 use contracts::records::Record;
-use contracts::rest::{self, ChangeOptions, CreateVm, DeleteOptions, Page, UpdateVm};
+use contracts::rest::{self, ChangeOptions, CloneVm, CreateVm, DeleteOptions, Page, UpdateVm};
 use contracts::{Code, Status};
 use kit::records::Stored;
 
@@ -54,6 +54,20 @@ pub(super) async fn create(
     let named = placement::named(&asked, &request.placing)?;
     let create = creating::vm_create(request, scope, named, PRINCIPAL)?;
     submit(&asked, Kind::VmCreate(create), options).await
+}
+
+/// Makes a virtual machine of another one that is stopped, beside it.
+#[utoipa::path(post, path = "/api/v1/vms/{id_or_name}/actions/clone", tag = "virtual machines", operation_id = "clone_vm",
+    params(("id_or_name" = String, Path), ChangeOptions, ChangeHeaders), request_body = CloneVm,
+    responses(Changed, Failed))]
+pub(super) async fn clone(
+    asked: Asked,
+    Path(text): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<CloneVm>,
+) -> Outcome<Response> {
+    let clone = creating::vm_clone(find(&asked, &text)?.id, request, PRINCIPAL)?;
+    submit(&asked, Kind::VmCreate(clone), options).await
 }
 
 /// One virtual machine.

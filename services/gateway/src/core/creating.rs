@@ -38,13 +38,7 @@ pub(crate) fn vm_create(
     names::check_vm_name(&name)?;
     check_description(&description)?;
     check_tags(tags.iter().map(|(key, value)| (key, Some(value))))?;
-    if wait_for_guest && !start {
-        return Err(Failure::invalid(
-            "wait_for_guest",
-            "A machine that is not started has no guest to wait for.",
-            "Set start as well, or leave wait_for_guest out.",
-        ));
-    }
+    check_waiting(start, wait_for_guest)?;
     let hardware = match template.as_deref() {
         Some("") => {
             return Err(Failure::invalid(
@@ -76,6 +70,55 @@ pub(crate) fn vm_create(
         weights: placing.weights.map(Into::into),
         placing: (placing != rest::Placing::default())
             .then(|| placing::requirements(placing, named)),
+        ..jobs::VmCreate::default()
+    })
+}
+
+fn check_waiting(start: bool, wait_for_guest: bool) -> Outcome<()> {
+    if start || !wait_for_guest {
+        return Ok(());
+    }
+    Err(Failure::invalid(
+        "wait_for_guest",
+        "A machine that is not started has no guest to wait for.",
+        "Set start as well, or leave wait_for_guest out.",
+    ))
+}
+
+/// A machine that is to be made of another.
+pub(crate) fn vm_clone(
+    clone_of: String,
+    request: rest::CloneVm,
+    principal: &str,
+) -> Outcome<jobs::VmCreate> {
+    let rest::CloneVm {
+        name,
+        linked,
+        guest,
+        owner,
+        description,
+        tags,
+        start,
+        wait_for_guest,
+    } = request;
+    names::check_vm_name(&name)?;
+    check_description(&description)?;
+    check_tags(tags.iter().map(|(key, value)| (key, Some(value))))?;
+    check_waiting(start, wait_for_guest)?;
+    let guest = guest.unwrap_or_default();
+    Ok(jobs::VmCreate {
+        name,
+        clone_of,
+        linked,
+        guest_profile: guest.profile.unwrap_or_default(),
+        host_name: guest.host_name.unwrap_or_default(),
+        ssh_keys: guest.ssh_keys,
+        owner: owner.unwrap_or_else(|| principal.to_owned()),
+        description,
+        tags,
+        start,
+        wait_for_guest,
+        ..jobs::VmCreate::default()
     })
 }
 
@@ -276,6 +319,25 @@ mod tests {
             with(&|r| r.tags = [(String::new(), String::new())].into()),
             "tags."
         );
+    }
+
+    #[test]
+    fn a_clone_is_asked_for_by_its_name_and_what_it_is_of() {
+        let clone = |change: &dyn Fn(&mut rest::CloneVm)| {
+            let mut request = rest::CloneVm {
+                name: "web-02".to_owned(),
+                linked: true,
+                ..rest::CloneVm::default()
+            };
+            change(&mut request);
+            vm_clone("v1".to_owned(), request, "local")
+        };
+        let asked = clone(&|_| {}).unwrap();
+        assert!(asked.linked && asked.clone_of == "v1" && asked.owner == "local");
+        let field =
+            |change: &dyn Fn(&mut rest::CloneVm)| clone(change).unwrap_err().status().field.clone();
+        assert_eq!(field(&|r| r.name = "a/b".to_owned()), "name");
+        assert_eq!(field(&|r| r.wait_for_guest = true), "wait_for_guest");
     }
 
     #[test]

@@ -13,7 +13,11 @@ pub(crate) enum Action {
     Pause,
     Resume,
     Save,
-    Delete { force: bool },
+    Delete {
+        force: bool,
+    },
+    /// Another is made of it.
+    Clone,
 }
 
 /// Refuses what the machine's state forbids, naming machine, state and what to do.
@@ -44,6 +48,7 @@ fn is_allowed(action: Action, state: VmState) -> bool {
         Action::Resume => state == S::Paused,
         Action::Save => matches!(state, S::Running | S::Paused),
         Action::Delete { force } => force || !state.is_active(),
+        Action::Clone => state == S::Stopped,
     }
 }
 
@@ -76,6 +81,7 @@ fn wanted(action: Action) -> &'static str {
         Action::Resume => "only a paused one can be resumed",
         Action::Save => "only a running or paused one can be saved",
         Action::Delete { .. } => "only one that is off can be deleted",
+        Action::Clone => "only a stopped one can be cloned",
     }
 }
 
@@ -88,6 +94,10 @@ fn advice(action: Action, state: VmState) -> &'static str {
         (S::HostNotResponding, _) => "Bring its host back, then try again.",
         (S::Starting | S::Stopping | S::Saving, _) => "Wait a moment and look again.",
         (_, Action::Delete { .. }) => "Shut it down or turn it off first, or delete it with force.",
+        (S::Saved, Action::Clone) => {
+            "Start it and shut it down, or turn it off to give up its memory."
+        }
+        (_, Action::Clone) => "Shut it down or turn it off first.",
         (S::Running, Action::Start) => "Nothing is to be done: it runs.",
         (S::Paused, Action::Start | Action::Shutdown | Action::Reset | Action::Pause) => {
             "Resume it first."
@@ -151,7 +161,7 @@ mod tests {
             S::Stopping,
             S::Crashed,
         ];
-        let table: [(Action, &[VmState]); 9] = [
+        let table: [(Action, &[VmState]); 10] = [
             (Action::Start, &[S::Stopped, S::Saved]),
             (Action::Shutdown, &[S::Running]),
             (Action::TurnOff, &on),
@@ -161,6 +171,7 @@ mod tests {
             (Action::Save, &[S::Running, S::Paused]),
             (Action::Delete { force: false }, &off),
             (Action::Delete { force: true }, &STATES),
+            (Action::Clone, &[S::Stopped]),
         ];
         for (action, states) in table {
             assert_eq!(allowed(action), states, "{action:?}");

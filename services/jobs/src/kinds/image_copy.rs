@@ -54,7 +54,7 @@ pub(crate) static KIND: Table<State> = Table {
 };
 
 /// `<datastore>/<file>`.
-fn split<'a>(field: &str, image: &'a str) -> Result<(&'a str, &'a str), Status> {
+pub(super) fn split<'a>(field: &str, image: &'a str) -> Result<(&'a str, &'a str), Status> {
     let (datastore, file) = image.split_once('/').unwrap_or(("", image));
     if datastore.is_empty() {
         let message = "The datastore of the image is not named.";

@@ -9,6 +9,8 @@ mod host_move;
 mod host_remove;
 mod host_set;
 mod image_copy;
+mod image_delete;
+mod item_convert;
 mod machine;
 mod refresh;
 mod refresher_set;
@@ -33,7 +35,7 @@ use prost::Message;
 use crate::fleet::Fleet;
 use table::{Kind, Table};
 
-static ALL: [&dyn Kind; 20] = [
+static ALL: [&dyn Kind; 22] = [
     &vm_create::KIND,
     &vm_delete::KIND,
     &vm_start::KIND,
@@ -54,6 +56,8 @@ static ALL: [&dyn Kind; 20] = [
     &refresh::KIND,
     &refresher_set::KIND,
     &image_copy::KIND,
+    &image_delete::KIND,
+    &item_convert::KIND,
 ];
 
 /// The kind of a job that is there.
@@ -114,6 +118,8 @@ pub(crate) fn read(
         Params::GroupDelete(p) => draft(&group_delete::KIND, &group_delete::read(p)?),
         Params::Refresh(p) => draft(&refresh::KIND, &refresh::read(p)?),
         Params::RefresherSet(p) => draft(&refresher_set::KIND, &refresher_set::read(p)?),
+        Params::ItemConvert(p) => draft(&item_convert::KIND, &item_convert::read(p, world)?),
+        Params::ImageDelete(p) => draft(&image_delete::KIND, &image_delete::read(p, world)?),
         Params::ImageCopy(p) => draft(&image_copy::KIND, &image_copy::read(p, world)?),
     })
 }

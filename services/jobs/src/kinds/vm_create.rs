@@ -17,6 +17,7 @@ use crate::core::{datastore, hardware, naming, rating};
 use crate::fleet::{Fleet, or_root};
 use crate::hands::{Command, Done, Hands};
 
+mod clone;
 mod guest;
 mod images;
 mod preflight;
@@ -156,9 +157,12 @@ pub(super) fn read(
         }
     }
     template::check(&request)?;
+    if !request.clone_of.is_empty() {
+        clone::take_over(&mut request, fleet)?;
+    }
     let hardware = request.hardware.get_or_insert_default();
-    // That of a template is whole when the template was looked at.
-    if request.template.is_empty() {
+    // That of a template is whole when the template was looked at, and that of a machine is.
+    if request.template.is_empty() && request.clone_of.is_empty() {
         hardware::complete(hardware)?;
     }
     for card in hardware
@@ -195,6 +199,9 @@ fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
         let message = format!("There is a virtual machine {} already.", vm.name);
         return Err(Status::already_exists(object, message)
             .action("Choose another name, or delete that machine."));
+    }
+    if !request.clone_of.is_empty() {
+        clone::look(fleet, request)?;
     }
     if !request.group_id.is_empty() {
         fleet.group(&request.group_id)?;
@@ -319,6 +326,10 @@ async fn assign(hands: &Hands, state: &State) -> Result<Done, Status> {
 
 async fn make_disks(hands: &Hands, state: &mut State) -> Result<Done, Status> {
     let guest = guest::setup(hands, state).await?;
+    if !state.request.clone_of.is_empty() {
+        state.report = Some(clone::make(hands, state, guest).await?);
+        return Done::quiet();
+    }
     let request = CreateVmRequest {
         guest,
         operation_id: hands.operation.clone(),

@@ -6,7 +6,7 @@ use contracts::inventory::{Reserves, host};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
     GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostSet, HostTarget, ImageCopy,
-    Refresh, RefresherSet, VmCreate, VmTarget, VmUpdate,
+    ImageDelete, ItemConvert, Refresh, RefresherSet, VmCreate, VmTarget, VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::refresher::Interval;
@@ -23,9 +23,13 @@ pub(crate) struct Case {
     pub(crate) closing: &'static [&'static str],
     /// Once it is done the job only goes forward; while it runs a cancel comes too late.
     pub(crate) irrevocable: Option<&'static str>,
-    /// Of a kind that works on a template too: that it does.
-    pub(crate) of_template: bool,
+    /// Of a kind that works in more than one way: the word for this one.
+    pub(crate) way: &'static str,
 }
+
+/// Machines from a template, and of another machine.
+const TEMPLATE: &str = "t";
+pub(crate) const CLONE: &str = "c";
 
 const POWER: Case = Case {
     kind: "",
@@ -33,10 +37,10 @@ const POWER: Case = Case {
     undoable: &[],
     closing: &["release"],
     irrevocable: None,
-    of_template: false,
+    way: "",
 };
 
-pub(crate) const CASES: [Case; 21] = [
+pub(crate) const CASES: [Case; 24] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -54,7 +58,17 @@ pub(crate) const CASES: [Case; 21] = [
         ],
         undoable: &["record", "place", "image", "disks", "start"],
         closing: &["claim", "release"],
-        of_template: true,
+        way: TEMPLATE,
+        ..POWER
+    },
+    Case {
+        kind: "vm_create",
+        steps: &[
+            "record", "place", "assign", "disks", "report", "start", "claim", "release",
+        ],
+        undoable: &["record", "place", "disks", "start"],
+        closing: &["claim", "release"],
+        way: CLONE,
         ..POWER
     },
     Case {
@@ -179,15 +193,30 @@ pub(crate) const CASES: [Case; 21] = [
         closing: &[],
         ..POWER
     },
+    Case {
+        kind: "image_delete",
+        steps: &["remove"],
+        undoable: &[],
+        closing: &[],
+        irrevocable: Some("remove"),
+        ..POWER
+    },
+    Case {
+        kind: "item_convert",
+        steps: &["convert", "keep"],
+        undoable: &["convert"],
+        closing: &["keep"],
+        ..POWER
+    },
 ];
 
 impl Case {
     /// For the name of its objects.
     pub(crate) fn title(&self) -> String {
         let title = self.kind.replace('_', "-");
-        match self.of_template {
-            true => format!("{title}-t"),
-            false => title,
+        match self.way {
+            "" => title,
+            way => format!("{title}-{way}"),
         }
     }
 
@@ -225,7 +254,14 @@ impl Case {
             force: false,
         };
         match self.kind {
-            "vm_create" if self.of_template => Kind::VmCreate(of_template(name)),
+            "vm_create" if self.way == TEMPLATE => Kind::VmCreate(of_template(name)),
+            "vm_create" if self.way == CLONE => Kind::VmCreate(VmCreate {
+                name: name.to_owned(),
+                clone_of: fleet.put_vm(&format!("{name}-s"), VmState::Stopped).await,
+                linked: true,
+                start: true,
+                ..VmCreate::default()
+            }),
             "vm_create" => Kind::VmCreate(create(name)),
             "vm_delete" => Kind::VmDelete(VmTarget {
                 force: true,
@@ -315,6 +351,18 @@ impl Case {
                 target_host_id: "h2".to_owned(),
                 ..ImageCopy::default()
             }),
+            "item_convert" => Kind::ItemConvert(ItemConvert {
+                item: name.to_owned(),
+                format: "qcow2".to_owned(),
+                ..ItemConvert::default()
+            }),
+            "image_delete" => {
+                fleet.machines[0].put_image(&format!("{name}.raw"));
+                Kind::ImageDelete(ImageDelete {
+                    host_id: "h1".to_owned(),
+                    image: format!("ds/{name}.raw"),
+                })
+            }
             other => panic!("no case for {other}"),
         }
     }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use jobs::probe::{At, Point, Verdict};
 
-use crate::cases::{CASES, Case, create};
+use crate::cases::{CASES, CLONE, Case, create};
 use crate::harness::{House, Instance, assert_state, config, no, parts, tell};
 
 const AROUND_A_STEP: [At; 4] = [
@@ -64,6 +64,7 @@ async fn a_runner_that_is_killed_at_any_point_of_any_step_is_followed_by_another
 /// What was done at the host was done once.
 fn assert_done_once(house: &House, case: &Case, name: &str) {
     let commands: &[&str] = match case.kind {
+        "vm_create" if case.way == CLONE => &["clone", "start"],
         "vm_create" => &["create", "start"],
         "vm_delete" => &["delete"],
         "vm_start" => &["start"],
@@ -116,7 +117,9 @@ async fn a_runner_that_is_killed_while_it_undoes_is_followed_by_another() {
         });
         let job = house.end_of(&job.id).await;
         assert_state(&job, JobState::Failed, &name);
-        assert_eq!((job.failed_step.as_str(), job.epoch), (last, 2), "{name}");
+        assert_eq!(job.failed_step, last, "{name}");
+        // As above: on a slow machine a lease is lost once more.
+        assert!(job.epoch >= 2, "{name}: {}", tell(&job));
         assert_eq!(house.fleet.picture(&name), before, "{name}");
     }))
     .await;

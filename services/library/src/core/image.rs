@@ -55,7 +55,11 @@ impl Shelved<'_> {
         }
         if !matches!(facts.format.as_str(), "qcow2" | "raw") {
             let why = format!("is of format {}", facts.format);
-            return Err(self.refused("Image", &why, "Convert it to qcow2 with qemu-img convert."));
+            return Err(self.refused(
+                "Image",
+                &why,
+                "Convert it to qcow2: muster library item convert.",
+            ));
         }
         if !facts.backing_path.is_empty() {
             let why = format!("lies on another file, {}", facts.backing_path);

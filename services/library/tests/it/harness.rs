@@ -13,10 +13,10 @@ use contracts::jobs::{
     FoundChange, JOBS, Job, JobRef, Jobs, JobsServer, RecordRequest, SubmitRequest, SubmitResponse,
 };
 use contracts::library::{
-    AddShareRequest, CheckShareRequest, CheckShareResponse, Found, Item, ItemFacts, ItemKind,
-    LIBRARYEND, LibraryClient, LibraryEnd, LibraryEndServer, ListItemsRequest, LookRequest,
-    ReadTextRequest, ReadTextResponse, RegisterRequest, ReportRequest, ServerRef, Share,
-    TemplatesClient,
+    AddShareRequest, CheckShareRequest, CheckShareResponse, ConvertRequest, EndConversionRequest,
+    Found, Item, ItemFacts, ItemKind, LIBRARYEND, LibraryClient, LibraryEnd, LibraryEndServer,
+    ListItemsRequest, LookRequest, ReadTextRequest, ReadTextResponse, RegisterRequest,
+    ReportRequest, ServerRef, Share, TemplatesClient,
 };
 use contracts::refresher::RefreshableClient;
 use kit::bus::Bus;
@@ -71,6 +71,14 @@ impl LibraryEnd for End {
             new: if is_new { 0 } else { 1 },
             ..Found::default()
         })
+    }
+
+    async fn convert(&self, _: &Context, _: ConvertRequest) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for by the library"))
+    }
+
+    async fn end_conversion(&self, _: &Context, _: EndConversionRequest) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for by the library"))
     }
 }
 

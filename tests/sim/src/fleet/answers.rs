@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::host::{
-    CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, Host as Contract,
-    HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
-    ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
-    VmState,
+    CheckImageRequest, CloneVmRequest, CreateVmRequest, GetPictureRequest, GuestFacts,
+    Host as Contract, HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest,
+    RefreshResponse, RemoveImageRequest, ScreenshotResponse, SendSamplesRequest,
+    SendSamplesResponse, VmOperation, VmRef, VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -181,6 +181,15 @@ impl Contract for Answers {
             create(&request, there)
         })
         .await
+    }
+
+    /// Nobody clones machines here, or removes images.
+    async fn clone_vm(&self, _: &Context, _: CloneVmRequest) -> Result<VmReport, Status> {
+        Err(Status::internal("not asked for in the simulation"))
+    }
+
+    async fn remove_image(&self, _: &Context, _: RemoveImageRequest) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for in the simulation"))
     }
 
     async fn delete_vm(&self, context: &Context, request: VmOperation) -> Result<Empty, Status> {

@@ -1,11 +1,13 @@
 //! `muster library item`.
 
 use clap::{Args, Subcommand};
-use contracts::rest::{LibraryItem, LibraryItemList, UpdateLibraryItem};
+use contracts::rest::{ConvertItem, LibraryItem, LibraryItemList, UpdateLibraryItem};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{done, got, table, understood};
+use crate::change::make;
+use crate::cli::ChangeArgs;
 use crate::client::Request;
 use crate::commands::{Session, show, tell};
 use crate::error::{Exit, Failure};
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     /// Say whose an item is, what it is, of which family, and whether it may be used
     #[command(visible_alias = "set")]
     Update(UpdateArgs),
+    /// Make a disk of another format of one, in the same share
+    Convert(ConvertArgs),
     /// Forget an item whose file is missing
     #[command(visible_alias = "rm")]
     Remove(ItemArg),
@@ -51,6 +55,20 @@ pub(crate) struct ListArgs {
 pub(crate) struct ItemArg {
     /// Id of the item, or SHARE/PATH
     item: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Id of the item, or SHARE/PATH
+    item: String,
+    /// qcow2, raw, vhd, vhdx or vmdk
+    #[arg(long)]
+    format: String,
+    /// Where it is to be, below the share [default: beside the other, with the ending of the format]
+    #[arg(long, value_name = "PATH")]
+    to: Option<String>,
+    #[command(flatten)]
+    change: ChangeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -102,11 +120,22 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
             show(session, "library_item", &segments, describe).await
         }
         Command::Update(args) => update(session, args).await,
+        Command::Convert(args) => convert(session, args).await,
         Command::Remove(which) => {
             let request = Request::change(Method::DELETE, &["library", "items", &which.item]);
             done(session, request, "It is forgotten.").await
         }
     }
+}
+
+async fn convert(session: &Session, args: ConvertArgs) -> Result<Exit, Failure> {
+    let body = ConvertItem {
+        format: args.format,
+        path: args.to,
+    };
+    let segments = ["library", "items", &args.item, "actions", "convert"];
+    let change = Request::change(Method::POST, &segments).body(&body)?;
+    make(session, vec![change], &args.change).await
 }
 
 async fn list(session: &Session, args: ListArgs) -> Result<Exit, Failure> {

@@ -1,5 +1,6 @@
 //! `muster vm`.
 
+mod clone;
 mod create;
 mod describe;
 mod log;
@@ -25,6 +26,8 @@ use crate::values;
 pub(crate) enum Command {
     /// Make a machine, on the host that suits it best
     Create(Box<create::CreateArgs>),
+    /// Make a machine of another one that is stopped, beside it
+    Clone(clone::CloneArgs),
     /// List machines
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -155,6 +158,7 @@ const KIND: Kind<Vm> = Kind {
 pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Create(args) => create::run(session, *args).await,
+        Command::Clone(args) => clone::run(session, args).await,
         Command::List(args) => list(session, &KIND, &args).await,
         Command::Show(which) => show(session, "vm", &["vms", &which.vm], describe::describe).await,
         Command::Top(args) => top::run(session, MeasuredKind::Vm, args).await,

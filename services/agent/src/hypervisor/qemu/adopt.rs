@@ -4,6 +4,7 @@
 //!
 //! | process | files | then |
 //! |---|---|---|
+//! | none | a disk is not there, and a layer of it is | the disk is brought back (see `layer`), then as below |
 //! | none | `memory.state` | saved |
 //! | none | else | stopped; with a reason when `process.json` says that it ran |
 //! | lives | being saved, `memory.state` there | the save had succeeded: the process is ended, saved |
@@ -21,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use super::machine::{Live, Machine, Running, now_ms, run_state};
 use super::process::{self, BeforeSave, Identity, Process, Record};
 use super::qmp::{Qmp, QmpError, Session};
-use super::{folder, migration, save, start, stop};
+use super::{folder, layer, migration, save, start, stop};
 use crate::limits;
 
 /// What a machine was found to be.
@@ -65,6 +66,7 @@ pub(super) async fn adopt(machine: &Machine) -> Found {
 }
 
 fn off(machine: &Machine) -> Found {
+    layer::recover(machine);
     let folder = &machine.folder;
     let record = Record::load(folder);
     let restored = folder.state_used().exists();

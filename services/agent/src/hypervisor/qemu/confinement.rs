@@ -113,12 +113,23 @@ impl Confinement {
         command
     }
 
-    /// A tool that reads what we do not trust: with little memory and time.
+    /// A tool that looks at what we do not trust: with little memory and time.
     pub(super) fn limited_command(&self, program: &Path) -> Command {
+        let memory_bytes = limits::IMAGE_TOOL_MEMORY_BYTES;
+        self.limited_command_for(program, memory_bytes, limits::IMAGE_TOOL_CPU_SECS)
+    }
+
+    /// The same with as much memory and CPU time as it may take.
+    pub(super) fn limited_command_for(
+        &self,
+        program: &Path,
+        memory_bytes: u64,
+        cpu_secs: u64,
+    ) -> Command {
         let mut command = self.command(Path::new("prlimit"));
         command
-            .arg(format!("--as={}", limits::IMAGE_TOOL_MEMORY_BYTES))
-            .arg(format!("--cpu={}", limits::IMAGE_TOOL_CPU_SECS))
+            .arg(format!("--as={memory_bytes}"))
+            .arg(format!("--cpu={cpu_secs}"))
             .arg("--core=0")
             .arg(program);
         command

@@ -61,13 +61,52 @@ impl DiskLook {
         })
     }
 
+    /// Makes a file of another format of a disk that was looked at and lies on nothing. `to` is there, empty, and is handed
+    /// over to the user that the tool runs as. The error goes on from "The file …".
+    pub(crate) async fn convert(
+        &self,
+        disk: &Disk,
+        from: &Path,
+        to: &Path,
+        format: &str,
+    ) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Display| format!("could not be converted: {error}");
+        self.confinement.hand_over(to).map_err(|e| failed(&e))?;
+        let mut command = self.confinement.limited_command_for(
+            &self.qemu_img,
+            limits::IMAGE_TOOL_MEMORY_BYTES,
+            limits::IMAGE_COPY_TIMEOUT.as_secs(),
+        );
+        command
+            .args(["convert", "-U", "-q", "-O", driver(format).unwrap_or(RAW)])
+            .args(options(format))
+            .arg(format!(
+                "json:{}",
+                node(from, driver(disk.format).unwrap_or(RAW))
+            ))
+            .arg(to);
+        let converted = tool::run_well(command, limits::IMAGE_COPY_TIMEOUT).await;
+        converted.map(drop).map_err(|e| failed(&e))
+    }
+
+    /// Room that what a disk holds takes, about, whatever the format.
+    pub(crate) async fn measure(&self, disk: &Disk, path: &Path) -> Result<u64, String> {
+        let mut command = self.confinement.limited_command(&self.qemu_img);
+        command
+            .args(["measure", "-U", "--output=json", "-O", "qcow2"])
+            .arg(format!(
+                "json:{}",
+                node(path, driver(disk.format).unwrap_or(RAW))
+            ));
+        let output = tool::run_well(command, limits::IMAGE_CHECK_TIMEOUT).await;
+        let output = output.map_err(|error| format!("could not be measured: {error}"))?;
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let required = said.get("required").and_then(Value::as_u64);
+        required.ok_or_else(|| "was not measured by qemu-img".to_owned())
+    }
+
     async fn info(&self, path: &Path, driver: &str) -> Result<Value, String> {
-        let file = json!({"driver": "file", "filename": path.to_string_lossy(), "locking": "off"});
-        // What a disk lies on is never opened.
-        let node = match driver {
-            "qcow2" => json!({"driver": driver, "file": file, "backing": null}),
-            _ => json!({"driver": driver, "file": file}),
-        };
+        let node = node(path, driver);
         let mut command = self.confinement.limited_command(&self.qemu_img);
         command
             .args(["info", "-U", "--output=json"])
@@ -87,6 +126,29 @@ impl DiskLook {
         })?;
         serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("was not understood by qemu-img ({error})"))
+    }
+}
+
+/// As `qemu-img` calls what has no format.
+const RAW: &str = "raw";
+
+/// A disk alone. What it lies on is never opened.
+fn node(path: &Path, driver: &str) -> Value {
+    let file = json!({"driver": "file", "filename": path.to_string_lossy(), "locking": "off"});
+    match driver {
+        "qcow2" => json!({"driver": driver, "file": file, "backing": null}),
+        _ => json!({"driver": driver, "file": file}),
+    }
+}
+
+/// Of the kinds of a format, the one that is a single file and grows.
+fn options(format: &str) -> &'static [&'static str] {
+    match format {
+        // Else the size is rounded up to a geometry of cylinders.
+        "vhd" => &["-o", "subformat=dynamic,force_size=on"],
+        "vhdx" => &["-o", "subformat=dynamic"],
+        "vmdk" => &["-o", "subformat=monolithicSparse"],
+        _ => &[],
     }
 }
 

@@ -57,6 +57,8 @@ impl Finder {
             let definition = &handle.machine.definition;
             match seen.get(&definition.vm_id) {
                 Some(Ok(now)) if now == definition => {}
+                // This agent has written it anew since we looked.
+                Some(Ok(_)) if is_as_known(&handle.machine) => {}
                 // It is found again below, as what it is now.
                 Some(Ok(now)) if now.vm_id == definition.vm_id => {
                     self.registry.let_go(&handle, Word::Quietly).await;
@@ -100,6 +102,10 @@ impl Finder {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.remove(vm_id);
     }
+}
+
+fn is_as_known(machine: &Machine) -> bool {
+    Definition::load(&machine.folder).is_ok_and(|now| now == machine.definition)
 }
 
 /// Storage over a network that is away hangs every look at it.

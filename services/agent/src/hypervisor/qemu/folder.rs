@@ -4,7 +4,7 @@
 //! | in `<datastore>/vms/<vm_id>/` | means |
 //! |---|---|
 //! | `vm.json` | the definition; the machine exists |
-//! | `disk0.qcow2` … | its disks |
+//! | `disk0.qcow2` … | its disks; `disk0-1.qcow2` after what it held before became a layer for linked clones |
 //! | `seed.img` | what the guest is told when it first boots |
 //! | `console.log`, `console.log.old` | what the guest wrote to its serial port |
 //! | `qemu.log` | what QEMU wrote of its last run |
@@ -18,6 +18,11 @@
 //! |---|---|
 //! | `<vm_id>.creating/` | a machine whose making did not end; the next start removes it |
 //! | `<vm_id>.deleting/` | a machine whose deletion did not end; the next start removes the rest |
+//!
+//! | in `<datastore>/images/` | means |
+//! |---|---|
+//! | `layer-<vm_id>-disk0.qcow2` | what a disk of the machine held when it was cloned (see `layer`) |
+//! | any other | an image |
 //!
 //! Folders belong to the agent and QEMU is given single files in them, so that a QEMU that was taken over by its guest
 //! cannot put a link where the agent reads. Its sockets are in a folder of its own below the runtime directory.

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod blocks;
+mod clone;
 mod confinement;
 mod counters;
 mod create;
@@ -20,7 +21,9 @@ mod image;
 mod image_file;
 mod inotify;
 mod launch;
+mod layer;
 mod machine;
+mod making;
 mod migration;
 mod open;
 mod probe;
@@ -34,6 +37,7 @@ mod seed;
 mod start;
 mod stop;
 mod tool;
+mod users;
 mod watch;
 mod work;
 mod worker;
@@ -47,7 +51,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
-    CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse, VmReport,
+    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse,
+    VmReport,
 };
 use futures::StreamExt as _;
 use serde_json::json;
@@ -243,6 +248,14 @@ impl Hypervisor for Qemu {
 
     async fn create(&self, request: CreateVmRequest) -> Result<VmReport, Status> {
         self.registry.create(request).await
+    }
+
+    async fn clone_machine(&self, request: CloneVmRequest) -> Result<VmReport, Status> {
+        self.registry.clone_machine(request).await
+    }
+
+    async fn remove_image(&self, image: &str, check_only: bool) -> Result<(), Status> {
+        self.registry.remove_image(image, check_only).await
     }
 
     async fn delete(&self, vm_id: &str) -> Result<(), Status> {

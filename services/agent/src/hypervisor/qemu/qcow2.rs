@@ -1,6 +1,10 @@
 //! Reads the header of a qcow2 file ourselves, before any tool opens it: what it refers to outside itself decides
 //! whether a tool may see it at all. Source: QEMU's docs/interop/qcow2.rst.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
 use super::definition::Format;
 
 /// Header and everything that follows it in the first cluster, as far as QEMU ever writes it.
@@ -122,6 +126,35 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(
         bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
     ))
+}
+
+/// Whether nothing was written to an image since it was made: no entry of its first table leads to data, and it keeps no
+/// snapshots.
+pub(super) fn is_untouched(file: &File) -> io::Result<bool> {
+    let mut start = [0; 72];
+    file.read_exact_at(&mut start, 0)?;
+    let broken = || io::Error::new(io::ErrorKind::InvalidData, "its header makes no sense");
+    let word = |at| u32_at(&start, at).ok_or_else(broken);
+    let (entries, snapshots) = (word(36)?, word(60)?);
+    let table = u64_at(&start, 40).ok_or_else(broken)?;
+    // 64 TiB in clusters of 512 bytes, the smallest, are as many.
+    if !has_magic(&start) || u64::from(entries) > contracts::limits::DISK_BYTES_MAX >> 15 {
+        return Err(broken());
+    }
+    let mut left = u64::from(entries) * 8;
+    let mut buffer = [0; 8 << 10];
+    while left > 0 {
+        let at = table.checked_add(u64::from(entries) * 8 - left);
+        let part = usize::try_from(left).unwrap_or(buffer.len());
+        let part = part.min(buffer.len());
+        let piece = buffer.get_mut(..part).ok_or_else(broken)?;
+        file.read_exact_at(piece, at.ok_or_else(broken)?)?;
+        if piece.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        left -= part as u64;
+    }
+    Ok(snapshots == 0)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Which machines there are. One entry for an id, whatever is going on with it, so that nothing is made or deleted
 //! twice at once.
 
+mod clone;
 mod found;
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +17,7 @@ use super::adopt::{self, Found};
 use super::folder::{self, DELETING};
 use super::machine::Machine;
 use super::worker::{self, Handle, Message};
-use super::{Environment, create};
+use super::{Environment, create, making};
 use crate::hypervisor::Change;
 use crate::{limits, meter};
 
@@ -24,7 +26,16 @@ pub(super) use found::Word;
 enum Entry {
     Making(Making),
     Present(Handle),
+    /// Off, and kept so: what is being done with its disks.
+    Held(Handle, &'static str),
     Leaving(Handle),
+}
+
+/// A machine that is to be made.
+struct Asked<'a> {
+    vm_id: &'a str,
+    name: &'a str,
+    operation_id: &'a str,
 }
 
 /// A machine that is being made.
@@ -76,6 +87,7 @@ impl Registry {
         match self.entries().get(vm_id) {
             Some(Entry::Present(handle)) => Ok(handle.clone()),
             Some(Entry::Making(making)) => Err(being_made(vm_id, &making.name)),
+            Some(Entry::Held(handle, doing)) => Err(handle.machine.busy(doing)),
             Some(Entry::Leaving(handle)) => Err(handle.machine.busy("being deleted")),
             None => Err(Status::not_found(vm(vm_id))),
         }
@@ -118,47 +130,59 @@ impl Registry {
 
     pub(super) async fn create(&self, request: CreateVmRequest) -> Result<VmReport, Status> {
         names::check_id("vm_id", &request.vm_id)?;
+        let asked = Asked {
+            vm_id: &request.vm_id,
+            name: &request.name,
+            operation_id: &request.operation_id,
+        };
+        let work = create::create(&self.environment, &request);
+        self.make(asked, request.hardware.clone(), work).await
+    }
+
+    /// Has a machine made, unless that was done already. The work is dropped when the machine is to be deleted meanwhile.
+    async fn make(
+        &self,
+        asked: Asked<'_>,
+        hardware: Option<Hardware>,
+        work: impl Future<Output = Result<Machine, Status>>,
+    ) -> Result<VmReport, Status> {
         let (cancel, ended) = (Arc::new(Notify::new()), watch::channel(()));
         let making = Making {
-            name: request.name.clone(),
-            hardware: request.hardware.clone(),
+            name: asked.name.to_owned(),
+            hardware,
             cancel: cancel.clone(),
             ended: ended.1,
         };
-        if let Some(there) = self.begin_making(&request, making)? {
+        if let Some(there) = self.begin_making(&asked, making)? {
             return Ok(there);
         }
         let made = tokio::select! {
-            made = create::create(&self.environment, &request) => made,
-            () = cancel.notified() => Err(self.give_up(&request)),
+            made = work => made,
+            () = cancel.notified() => Err(self.give_up(&asked)),
         };
         let result = made.map(|machine| self.present(machine));
         if result.is_err() {
-            self.entries().remove(&request.vm_id);
+            self.entries().remove(asked.vm_id);
         }
         drop(ended.0);
         result
     }
 
     /// Takes the id. A machine that the same operation has made is the answer.
-    fn begin_making(
-        &self,
-        request: &CreateVmRequest,
-        making: Making,
-    ) -> Result<Option<VmReport>, Status> {
+    fn begin_making(&self, asked: &Asked<'_>, making: Making) -> Result<Option<VmReport>, Status> {
         let mut entries = self.entries();
-        match entries.get(&request.vm_id) {
+        match entries.get(asked.vm_id) {
             None => {
-                self.check_free(&request.vm_id)?;
-                entries.insert(request.vm_id.clone(), Entry::Making(making));
+                self.check_free(asked.vm_id)?;
+                entries.insert(asked.vm_id.to_owned(), Entry::Making(making));
                 Ok(None)
             }
-            Some(Entry::Making(making)) => Err(being_made(&request.vm_id, &making.name)),
+            Some(Entry::Making(making)) => Err(being_made(asked.vm_id, &making.name)),
             Some(Entry::Leaving(handle)) => Err(handle.machine.busy("being deleted")),
-            Some(Entry::Present(handle)) => {
+            Some(Entry::Present(handle) | Entry::Held(handle, _)) => {
                 let machine = &handle.machine;
-                let same = machine.definition.operation_id == request.operation_id;
-                if same && !request.operation_id.is_empty() {
+                let same = machine.definition.operation_id == asked.operation_id;
+                if same && !asked.operation_id.is_empty() {
                     return Ok(Some(handle.report.borrow().clone()));
                 }
                 let message = format!(
@@ -195,18 +219,18 @@ impl Registry {
         folders.into_iter().find(|folder| folder.exists())
     }
 
-    fn give_up(&self, request: &CreateVmRequest) -> Status {
+    fn give_up(&self, asked: &Asked<'_>) -> Status {
         for datastore in &self.environment.datastores {
-            create::discard(datastore, &request.vm_id);
+            making::discard(datastore, asked.vm_id);
         }
         Status::new(
             Code::Cancelled,
             format!(
                 "The making of {} was ended: it was to be deleted.",
-                request.name
+                asked.name
             ),
         )
-        .about(ObjectRef::new("vm", &request.vm_id, &request.name))
+        .about(ObjectRef::new("vm", asked.vm_id, asked.name))
     }
 
     fn present(&self, machine: Machine) -> VmReport {
@@ -231,7 +255,7 @@ impl Registry {
             Err(status) if status.code() == Code::NotFound => return self.nothing_left(vm_id),
             Err(status) => return Err(status),
         };
-        self.retire(&handle).await?;
+        self.retire(&handle, "being deleted").await?;
         self.entries()
             .insert(vm_id.to_owned(), Entry::Leaving(handle.clone()));
         if let Err(status) = remove_files(&handle.machine).await {
@@ -280,9 +304,10 @@ impl Registry {
         }
     }
 
-    async fn retire(&self, handle: &Handle) -> Result<(), Status> {
+    /// Ends the worker of a machine that is off. `doing` is what is begun with it, as whoever comes too late hears.
+    async fn retire(&self, handle: &Handle, doing: &str) -> Result<(), Status> {
         let (reply, answer) = oneshot::channel();
-        let gone = || handle.machine.busy("being deleted");
+        let gone = || handle.machine.busy(doing);
         handle
             .mailbox
             .send(Message::Retire { reply })
@@ -294,7 +319,7 @@ impl Registry {
 
 fn report(vm_id: &str, entry: &Entry) -> VmReport {
     match entry {
-        Entry::Present(handle) => handle.report.borrow().clone(),
+        Entry::Present(handle) | Entry::Held(handle, _) => handle.report.borrow().clone(),
         Entry::Leaving(handle) => {
             let mut report = handle.report.borrow().clone();
             report.set_state(VmState::Deleting);

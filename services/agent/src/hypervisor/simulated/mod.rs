@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use contracts::host::{
-    CreateVmRequest, HostFacts, ImageInfo, ReadLogRequest, ReadLogResponse, VmReport, VmState,
+    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, ReadLogRequest, ReadLogResponse,
+    VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 use tokio::sync::broadcast;
@@ -235,7 +236,7 @@ impl Hypervisor for Simulated {
         {
             card.mac = request::mac_of(&request.vm_id, &card.id);
         }
-        let mut report = VmReport {
+        let report = VmReport {
             vm_id: request.vm_id.clone(),
             name: request.name,
             state: VmState::Stopped.into(),
@@ -243,24 +244,41 @@ impl Hypervisor for Simulated {
             datastore: self.datastore(&request.datastore)?,
             ..VmReport::default()
         };
-        let mut machines = self.lock();
-        if let Some(there) = machines.get(&request.vm_id) {
-            if there.operation_id == request.operation_id && !request.operation_id.is_empty() {
-                return Ok(there.report.clone());
-            }
-            let object = ObjectRef::new("vm", &request.vm_id, &there.report.name);
-            return Err(Status::already_exists(
-                object,
-                "There is already a machine with this id.",
+        self.enter_new(report, request.operation_id)
+    }
+
+    async fn clone_machine(&self, request: CloneVmRequest) -> Result<VmReport, Status> {
+        let source = self.machine(&request.source_vm_id).await?;
+        if source.state() != VmState::Stopped {
+            return Err(refused(
+                &source,
+                "is not off",
+                "Shut it down or turn it off first.",
             ));
         }
-        self.tell(&mut report);
-        let machine = Machine {
-            report: report.clone(),
-            operation_id: request.operation_id,
+        let mut report = VmReport {
+            vm_id: request.vm_id.clone(),
+            name: request.name,
+            ..source
         };
-        machines.insert(request.vm_id, machine);
-        Ok(report)
+        for card in report
+            .hardware
+            .iter_mut()
+            .flat_map(|h| &mut h.network_cards)
+        {
+            card.mac = match request.macs.get(&card.id) {
+                Some(mac) => mac.clone(),
+                None => request::mac_of(&request.vm_id, &card.id),
+            };
+        }
+        self.enter_new(report, request.operation_id)
+    }
+
+    async fn remove_image(&self, image: &str, _check_only: bool) -> Result<(), Status> {
+        Err(Status::precondition(format!(
+            "Image {image} is only a name: the host is simulated."
+        ))
+        .action("Remove images of hosts that have them."))
     }
 
     async fn delete(&self, vm_id: &str) -> Result<(), Status> {
@@ -320,6 +338,28 @@ impl Hypervisor for Simulated {
 }
 
 impl Simulated {
+    /// A machine that is made, unless the same operation has made it.
+    fn enter_new(&self, mut report: VmReport, operation_id: String) -> Result<VmReport, Status> {
+        let mut machines = self.lock();
+        if let Some(there) = machines.get(&report.vm_id) {
+            if there.operation_id == operation_id && !operation_id.is_empty() {
+                return Ok(there.report.clone());
+            }
+            let object = ObjectRef::new("vm", &report.vm_id, &there.report.name);
+            return Err(Status::already_exists(
+                object,
+                "There is already a machine with this id.",
+            ));
+        }
+        self.tell(&mut report);
+        let machine = Machine {
+            report: report.clone(),
+            operation_id,
+        };
+        machines.insert(report.vm_id.clone(), machine);
+        Ok(report)
+    }
+
     /// The datastore that was asked for, or the first.
     fn datastore(&self, asked: &str) -> Result<String, Status> {
         let mut names = self.host.datastores().into_iter().map(|d| d.name);

@@ -8,7 +8,7 @@ use contracts::library::LibraryImage;
 use contracts::placement::{RateRequest, Rating, Requirements};
 use contracts::{Status, diff};
 
-use super::{State, images, template};
+use super::{State, clone, images, template};
 use crate::core::rating;
 use crate::hands::Calls;
 
@@ -24,6 +24,9 @@ pub(super) async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Statu
     }
     let best = best(state, &ratings)?;
     state.disk_bytes = disk_bytes;
+    if !state.request.clone_of.is_empty() {
+        bytes_to_move = clone::bytes_to_copy(&calls.fleet, &state.request)?;
+    }
     if !state.images.is_empty() {
         let host = calls.fleet.host(&best.host_id)?;
         let datastore = state.choose_datastore(&host)?;

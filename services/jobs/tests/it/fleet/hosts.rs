@@ -1,6 +1,6 @@
 //! A host in memory. It keeps the results of operations as the contract wants it, and counts what it really does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use contracts::call::{Context, Revisions};
 use contracts::common::Empty;
 use contracts::host::{
-    CheckImageRequest, CreateVmRequest, GetPictureRequest, GuestFacts, GuestSetup, Host,
-    HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
-    ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport,
-    VmState,
+    CheckImageRequest, CloneVmRequest, CreateVmRequest, GetPictureRequest, GuestFacts, GuestSetup,
+    Host, HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
+    RemoveImageRequest, ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation,
+    VmRef, VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -41,6 +41,8 @@ struct Inner {
     failures: HashMap<String, Vec<Status>>,
     /// What the caller of the last creation had seen, by machine.
     seen: HashMap<String, Revisions>,
+    /// Image files that were put there.
+    images: BTreeSet<String>,
     /// What the guest of a machine was told.
     guests: HashMap<String, GuestSetup>,
 }
@@ -56,6 +58,14 @@ impl FakeHost {
 
     pub(crate) fn put(&self, vm: VmReport) {
         self.inner.lock().unwrap().vms.insert(vm.vm_id.clone(), vm);
+    }
+
+    pub(crate) fn put_image(&self, file: &str) {
+        self.inner.lock().unwrap().images.insert(file.to_owned());
+    }
+
+    pub(crate) fn images(&self) -> BTreeSet<String> {
+        self.inner.lock().unwrap().images.clone()
     }
 
     pub(crate) fn machines(&self) -> Vec<VmReport> {
@@ -253,6 +263,44 @@ impl Host for FakeHost {
             Ok(report)
         });
         self.answer(result).await
+    }
+
+    async fn clone_vm(&self, _: &Context, request: CloneVmRequest) -> Result<VmReport, Status> {
+        self.wait_if_held().await;
+        let result = self.operate("clone", &request.operation_id, &request.vm_id, |vms| {
+            let source = vms.get(&request.source_vm_id);
+            let source = source.ok_or_else(|| missing(&request.source_vm_id))?;
+            let report = VmReport {
+                vm_id: request.vm_id.clone(),
+                name: request.name.clone(),
+                ..source.clone()
+            };
+            vms.insert(request.vm_id.clone(), report.clone());
+            Ok(report)
+        });
+        self.answer(result).await
+    }
+
+    async fn remove_image(
+        &self,
+        _: &Context,
+        request: RemoveImageRequest,
+    ) -> Result<Empty, Status> {
+        let file = request
+            .image
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let mut inner = self.inner.lock().unwrap();
+        if file.starts_with("needed") {
+            let message = format!("Image {file} is needed by 1 machines: web-01.");
+            return Err(Status::precondition(message).action("Delete those first."));
+        }
+        if !request.check_only {
+            inner.images.remove(&file);
+        }
+        Ok(Empty {})
     }
 
     async fn delete_vm(&self, _: &Context, request: VmOperation) -> Result<Empty, Status> {

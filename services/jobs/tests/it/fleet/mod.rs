@@ -2,6 +2,7 @@
 
 mod hosts;
 mod inventory;
+mod library;
 mod placement;
 mod refresher;
 mod templates;
@@ -10,11 +11,11 @@ mod transfer;
 use std::path::Path;
 use std::sync::Arc;
 
-use contracts::call::Context;
+use contracts::call::{Context, Serve};
 use contracts::host::{Datastore, Hardware, HostFacts, VmReport, VmState};
 use contracts::host::{HOST, HostServer};
 use contracts::inventory::{Host, HostGroup, INVENTORY, InventoryServer, Vm, host};
-use contracts::library::{TEMPLATES, TemplatesServer};
+use contracts::library::{LIBRARY, LIBRARYEND, TEMPLATES, TemplatesServer};
 use contracts::names::ROOT_GROUP_ID;
 use contracts::placement::{PLACEMENT, PlacementServer};
 use contracts::records::Record;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use hosts::FakeHost;
 pub(crate) use inventory::FakeInventory;
+pub(crate) use library::{FakeLibrary, FakeLibraryEnd};
 pub(crate) use placement::FakePlacement;
 pub(crate) use refresher::FakeRefresher;
 pub(crate) use templates::{FakeTemplates, USER_DATA, file_of};
@@ -47,6 +49,7 @@ pub(crate) struct Fleet {
     pub(crate) refresher: Arc<FakeRefresher>,
     pub(crate) transfer: Arc<FakeTransfer>,
     pub(crate) templates: Arc<FakeTemplates>,
+    library_end: Arc<FakeLibraryEnd>,
     _servers: Vec<Server>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
@@ -130,6 +133,15 @@ impl Fleet {
             .await
             .unwrap(),
         );
+        let library_end = Arc::new(FakeLibraryEnd::default());
+        let end = LIBRARYEND.subject_of_host(library::SERVER);
+        for (subject, server) in [
+            (LIBRARY.subject, Arc::new(FakeLibrary) as Arc<dyn Serve>),
+            (end.as_str(), Arc::clone(&library_end) as Arc<dyn Serve>),
+        ] {
+            let served = serve(&bus, Arc::clone(&store) as _, subject, server).await;
+            servers.push(served.unwrap());
+        }
         for host in &machines {
             let server = Arc::new(HostServer(Arc::clone(host)));
             servers.push(
@@ -152,6 +164,7 @@ impl Fleet {
             refresher,
             transfer,
             templates,
+            library_end,
             _servers: servers,
             stop,
             _folder: folder,
@@ -258,10 +271,14 @@ impl Fleet {
         for host in &self.machines {
             let here = host.machines().into_iter().filter(|vm| vm.name == name);
             lines.extend(here.map(|vm| format!("machine on {} {vm:?}", host.id)));
+            let images = host.images().into_iter();
+            let named = images.filter(|file| *file == format!("{name}.raw"));
+            lines.extend(named.map(|file| format!("image on {} {file}", host.id)));
         }
         lines.extend(self.placement.claims_of(name));
         lines.extend(self.refresher.intervals_of(name));
         lines.extend(self.transfer.files_named(name));
+        lines.extend(self.library_end.files_named(name));
         lines
     }
 }

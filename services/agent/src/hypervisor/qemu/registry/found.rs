@@ -18,12 +18,12 @@ pub(in crate::hypervisor::qemu) enum Word {
 }
 
 impl Registry {
-    /// Machines of one datastore that are neither being made nor deleted.
+    /// Machines of one datastore with which nothing is being done.
     pub(in crate::hypervisor::qemu) fn present_on(&self, datastore: &str) -> Vec<Handle> {
         let entries = self.entries();
         let present = entries.values().filter_map(|entry| match entry {
             Entry::Present(handle) => Some(handle.clone()),
-            Entry::Making(_) | Entry::Leaving(_) => None,
+            Entry::Making(_) | Entry::Held(..) | Entry::Leaving(_) => None,
         });
         present
             .filter(|h| h.machine.datastore.name == datastore)
@@ -56,14 +56,14 @@ impl Registry {
     /// Forgets a machine whose definition is gone or is another now. One that runs is kept until it is off.
     pub(in crate::hypervisor::qemu) async fn let_go(&self, handle: &Handle, word: Word) {
         let (name, vm_id) = (handle.machine.name(), &handle.machine.definition.vm_id);
-        if let Err(status) = self.retire(handle).await {
+        if let Err(status) = self.retire(handle, "being looked at").await {
             tracing::warn!(machine = name, %status, "its definition has changed or is gone; it is kept while it is not off");
             return;
         }
         let mut entries = self.entries();
         let is_ours = |entry: &Entry| match entry {
             Entry::Present(there) => Arc::ptr_eq(&there.machine, &handle.machine),
-            Entry::Making(_) | Entry::Leaving(_) => false,
+            Entry::Making(_) | Entry::Held(..) | Entry::Leaving(_) => false,
         };
         if entries.get(vm_id).is_some_and(is_ours) {
             entries.remove(vm_id);

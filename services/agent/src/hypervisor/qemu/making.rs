@@ -1,0 +1,238 @@
+//! Makes a machine: its disks and its definition, in a folder that gets its name last.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use contracts::{Code, ObjectRef, Status};
+
+use super::datastore::Datastore;
+use super::definition::{Definition, Disk, Format, Layer};
+use super::folder::{self, CREATING, Folder};
+use super::machine::Machine;
+use super::tool::{self, ToolError};
+use super::{Environment, blocks, seed};
+use crate::core::seed::Seed;
+use crate::limits;
+
+/// Bytes of a fresh overlay or blank disk: header and first tables.
+pub(super) const EMPTY_DISK_BYTES: u64 = 1 << 20;
+
+/// A disk that is to be made.
+pub(super) struct Plan {
+    pub(super) disk: Disk,
+    pub(super) content: Content,
+}
+
+/// What a new disk holds.
+pub(super) enum Content {
+    /// What lies below it, or nothing.
+    Empty,
+    /// All of this, in a file of its own.
+    Copy(Whole),
+}
+
+/// A file and what lies below it, together one disk.
+pub(super) struct Whole {
+    pub(super) datastore: PathBuf,
+    pub(super) layers: Vec<Layer>,
+    pub(super) virtual_bytes: u64,
+    /// Room that a copy may take.
+    pub(super) bytes: u64,
+}
+
+impl Plan {
+    /// Room that the disk takes at first.
+    fn bytes(&self) -> u64 {
+        match &self.content {
+            Content::Copy(whole) => whole.bytes,
+            Content::Empty => EMPTY_DISK_BYTES,
+        }
+    }
+}
+
+pub(super) async fn make(
+    environment: &Arc<Environment>,
+    datastore: &Datastore,
+    definition: Definition,
+    plans: &[Plan],
+    seed: Option<Seed>,
+) -> Result<Machine, Status> {
+    let seed_bytes = seed.as_ref().map_or(0, |_| seed::bytes());
+    datastore.check_room(
+        plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes,
+        &format!("machine {}", definition.name),
+    )?;
+    let vm_id = &definition.vm_id;
+    let folder = unfinished(datastore, vm_id);
+    let failed = |error: io::Error| not_made(&definition, datastore, &error.to_string());
+    folder::remove_folder(folder.path()).map_err(failed)?;
+    let made = fill(environment, datastore, &folder, &definition, plans, seed).await;
+    let named = made.and_then(|()| {
+        folder::rename_durably(folder.path(), datastore.folder(vm_id).path())
+            .map_err(|error| error.to_string())
+    });
+    if let Err(why) = named {
+        discard(datastore, vm_id);
+        return Err(not_made(&definition, datastore, &why));
+    }
+    Ok(Machine::new(
+        environment.clone(),
+        datastore.clone(),
+        definition,
+    ))
+}
+
+fn unfinished(datastore: &Datastore, vm_id: &str) -> Folder {
+    Folder::new(datastore.machines().join(format!("{vm_id}{CREATING}")))
+}
+
+/// Removes what a making that was ended has left.
+pub(super) fn discard(datastore: &Datastore, vm_id: &str) {
+    let folder = unfinished(datastore, vm_id);
+    if let Err(error) = folder::remove_folder(folder.path()) {
+        tracing::warn!(folder = %folder.path().display(), %error, "an unfinished machine stays until the next start");
+    }
+}
+
+fn not_made(definition: &Definition, datastore: &Datastore, why: &str) -> Status {
+    let why = why.trim_end_matches('.');
+    let message = format!(
+        "{} could not be made on datastore {}: {why}.",
+        definition.name, datastore.name
+    );
+    let (code, action) = if why.contains("No space left") {
+        (
+            Code::ResourceExhausted,
+            "Free room on the datastore, or use another one.",
+        )
+    } else {
+        (
+            Code::Internal,
+            "Look whether the datastore can be written, and try again.",
+        )
+    };
+    Status::new(code, message)
+        .about(ObjectRef::new("vm", &definition.vm_id, &definition.name))
+        .action(action)
+}
+
+async fn fill(
+    environment: &Environment,
+    datastore: &Datastore,
+    folder: &Folder,
+    definition: &Definition,
+    plans: &[Plan],
+    seed: Option<Seed>,
+) -> Result<(), String> {
+    // QEMU may pass through the folder to its files; others may not even list it.
+    let made = fs::DirBuilder::new().mode(0o711).create(folder.path());
+    made.map_err(|error| error.to_string())?;
+    for plan in plans {
+        make_disk(environment, datastore, folder, plan).await?;
+    }
+    if let Some(seed) = seed {
+        seed::make(&environment.confinement, folder, &seed).map_err(|error| error.to_string())?;
+    }
+    definition.store(folder).map_err(|error| error.to_string())
+}
+
+async fn make_disk(
+    environment: &Environment,
+    datastore: &Datastore,
+    folder: &Folder,
+    plan: &Plan,
+) -> Result<(), String> {
+    let path = folder.file(&plan.disk.file);
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path);
+    made.and_then(|_| environment.confinement.hand_over(&path))
+        .map_err(|e| e.to_string())?;
+    let filled = match &plan.content {
+        Content::Copy(whole) => copy(environment, whole, &path, plan.disk.size_bytes).await,
+        Content::Empty => make_empty(environment, datastore, &path, &plan.disk).await,
+    };
+    filled.map_err(|error| error.to_string())?;
+    // qemu-img does not wait for the disk.
+    let synced = tokio::task::spawn_blocking(move || File::open(&path)?.sync_all()).await;
+    synced
+        .map_err(io::Error::other)
+        .and_then(|synced| synced)
+        .map_err(|error| error.to_string())
+}
+
+/// An overlay or a blank disk. `-u`: the size is known, and the image need not be opened again.
+pub(super) async fn make_empty(
+    environment: &Environment,
+    datastore: &Datastore,
+    path: &Path,
+    disk: &Disk,
+) -> Result<(), ToolError> {
+    let mut command = environment.confinement.command(&environment.qemu_img);
+    command.args(["create", "-q", "-f", "qcow2", "-u"]);
+    if let Some(base) = disk.backing.first() {
+        command
+            .arg("-b")
+            .arg(seen_from_machine(&base.file))
+            .args(["-F", base.format.name()]);
+    }
+    command.arg(path).arg(disk.size_bytes.to_string());
+    tracing::debug!(disk = disk.id, datastore = datastore.name, "making a disk");
+    tool::run_well(command, limits::IMAGE_INFO_TIMEOUT)
+        .await
+        .map(drop)
+}
+
+/// The name of an image in the header of a machine's disk. Relative, so that the datastore may be mounted elsewhere;
+/// QEMU is told the whole chain anyhow, this is for people with `qemu-img`.
+fn seen_from_machine(file: &str) -> PathBuf {
+    Path::new("../..").join(file)
+}
+
+/// Shares the blocks of what is one file where the filesystem can, else copies the chain as a whole.
+async fn copy(
+    environment: &Environment,
+    whole: &Whole,
+    path: &Path,
+    size_bytes: u64,
+) -> Result<(), ToolError> {
+    if !is_reflinked(whole, path).await {
+        let mut command = environment.confinement.command(&environment.qemu_img);
+        let chain = format!("json:{}", blocks::chain(&whole.layers, &whole.datastore));
+        command
+            .args(["convert", "-q", "-O", "qcow2"])
+            .arg(chain)
+            .arg(path);
+        tool::run_well(command, limits::IMAGE_COPY_TIMEOUT).await?;
+    }
+    if size_bytes > whole.virtual_bytes {
+        let mut command = environment.confinement.command(&environment.qemu_img);
+        command
+            .args(["resize", "-q", "-f", "qcow2"])
+            .arg(path)
+            .arg(size_bytes.to_string());
+        tool::run_well(command, limits::IMAGE_INFO_TIMEOUT).await?;
+    }
+    Ok(())
+}
+
+async fn is_reflinked(whole: &Whole, path: &Path) -> bool {
+    let [only] = whole.layers.as_slice() else {
+        return false;
+    };
+    if only.format != Format::Qcow2 {
+        return false;
+    }
+    let (from, to) = (whole.datastore.join(&only.file), path.to_owned());
+    let share = move || {
+        let to = OpenOptions::new().write(true).open(to)?;
+        let from = folder::open_regular(&from)?;
+        io::Result::Ok(rustix::fs::ioctl_ficlone(to, from)?)
+    };
+    matches!(tokio::task::spawn_blocking(share).await, Ok(Ok(())))
+}
