@@ -22,7 +22,7 @@ async fn the_commands_of_the_manual_answer_and_a_contradiction_is_refused() {
     client
         .done("POST", "/api/v1/vms", bare_vm("web-01", false))
         .await;
-    let home = client.vm("web-01").await.unwrap()["host"].clone();
+    let home = client.vm("web-01").await.unwrap()["host_id"].clone();
     let mut told = String::new();
     for command in commands_of("placement.md") {
         told += &run(client, &command.replace("h7", "host-2"));
@@ -56,7 +56,7 @@ async fn the_commands_of_the_manual_answer_and_a_contradiction_is_refused() {
     let mut other = bare_vm("db-01", false);
     other["tags"] = json!({"app": "db"});
     client.done("POST", "/api/v1/vms", other).await;
-    assert_ne!(client.vm("db-01").await.unwrap()["host"], home);
+    assert_ne!(client.vm("db-01").await.unwrap()["host_id"], home);
     assert!(run(client, "placement rule remove 'not at home'").contains("not at home"));
     invariants::hold(&fleet).await;
 }
