@@ -21,8 +21,10 @@ use crate::telemetry;
 /// Entries applied in one transaction.
 const BATCH_MAX: usize = 512;
 
-/// After what it applied last a mirror lets this much come together: under many changes one transaction holds several of
-/// them, and a change after a pause waits for nothing.
+/// Once a mirror has applied so many batches within [`PACE_WINDOW`] it lets what comes in [`GATHERING`] come together: one
+/// transaction then holds several changes. What comes seldom waits for nothing.
+const PACE_MAX: u32 = 10;
+const PACE_WINDOW: Duration = Duration::from_millis(100);
 const GATHERING: Duration = Duration::from_millis(5);
 
 /// How often the log's identity is looked at while nothing else gives reason to.
@@ -137,28 +139,23 @@ impl<R: Record> Follower<R> {
         self.applier.follow(binding);
         self.whole.store(true, Ordering::SeqCst);
         ready.notify_one();
-        let mut gathered = Instant::now();
+        let mut pace = Pace::new();
         loop {
             let next = async {
-                tokio::time::sleep_until(gathered).await;
+                tokio::time::sleep_until(pace.next).await;
                 next_batch(&mut entries).await
             };
             tokio::select! {
                 batch = next => {
                     self.applier.go_on(batch?)?;
-                    gathered = Instant::now() + self.gathering();
+                    // Writers wait for the owner's view.
+                    if self.role == Role::Mirror {
+                        pace.applied(Instant::now());
+                    }
                 }
                 () = self.applier.something_to_look_at() => self.applier.go_on(Vec::new())?,
                 () = tokio::time::sleep(IDENTITY_CHECK_INTERVAL) => self.check_identity().await?,
             }
-        }
-    }
-
-    /// Writers wait for the owner's view: it lets nothing come together.
-    fn gathering(&self) -> Duration {
-        match self.role {
-            Role::Owner => Duration::ZERO,
-            Role::Mirror => GATHERING,
         }
     }
 
@@ -297,6 +294,36 @@ impl<R: Record> Follower<R> {
     }
 }
 
+/// When a mirror applies what there is.
+struct Pace {
+    window: Instant,
+    /// Batches that were applied within the window.
+    count: u32,
+    next: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            window: now,
+            count: 0,
+            next: now,
+        }
+    }
+
+    fn applied(&mut self, now: Instant) {
+        if now - self.window > PACE_WINDOW {
+            self.window = now;
+            self.count = 0;
+        }
+        self.count += 1;
+        if self.count > PACE_MAX {
+            self.next = now + GATHERING;
+        }
+    }
+}
+
 /// Waits for one entry and takes what else is there already.
 async fn next_batch(entries: &mut Entries) -> Result<Vec<LogEntry>, FollowError> {
     let first = entries.next().await.ok_or(FollowError::Another)??;
@@ -308,4 +335,27 @@ async fn next_batch(entries: &mut Entries) -> Result<Vec<LogEntry>, FollowError>
         }
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_comes_often_is_let_come_together() {
+        let start = Instant::now();
+        let mut pace = Pace::new();
+        let seldom = |n: u32| start + PACE_WINDOW * n;
+        for n in 0..50 {
+            pace.applied(seldom(n));
+        }
+        assert!(pace.next < seldom(1), "what comes seldom waited");
+        let now = seldom(60);
+        for _ in 0..=PACE_MAX {
+            pace.applied(now);
+        }
+        assert_eq!(pace.next, now + GATHERING);
+        pace.applied(now + PACE_WINDOW * 2);
+        assert_eq!(pace.next, now + GATHERING, "a pause ends it");
+    }
 }

@@ -78,7 +78,25 @@ impl Fleet {
         };
         fleet.ready().await;
         fleet.add_hosts(1, agent_environment).await;
+        fleet.hosts_take_machines().await;
         fleet
+    }
+
+    /// Waits until whichever instance is asked knows a host for a machine: each hears of hosts for itself.
+    async fn hosts_take_machines(&self) {
+        const IN_A_ROW: usize = 10;
+        eventually("every instance to know the hosts", async || {
+            for _ in 0..IN_A_ROW {
+                let path = "/api/v1/vms?dry_run=true";
+                let asked = self
+                    .client
+                    .send("POST", path, Some(bare_vm("probe", false)));
+                (asked.await.ok()?.status < 300).then_some(())?;
+            }
+            Some(())
+        })
+        .await
+        .unwrap();
     }
 
     /// `kill -9` of musterd.
