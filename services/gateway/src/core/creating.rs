@@ -1,5 +1,7 @@
 //! A virtual machine that a client wants made, as jobs take it.
 
+use std::collections::BTreeMap;
+
 use contracts::host::disk::Source;
 use contracts::{host, jobs, limits, names, rest};
 
@@ -35,9 +37,7 @@ pub(crate) fn vm_create(
         wait_for_guest,
         placing,
     } = request;
-    names::check_vm_name(&name)?;
-    check_description(&description)?;
-    check_tags(tags.iter().map(|(key, value)| (key, Some(value))))?;
+    check_words(&name, &description, &tags)?;
     check_waiting(start, wait_for_guest)?;
     let hardware = match template.as_deref() {
         Some("") => {
@@ -74,6 +74,12 @@ pub(crate) fn vm_create(
     })
 }
 
+fn check_words(name: &str, description: &str, tags: &BTreeMap<String, String>) -> Outcome<()> {
+    names::check_vm_name(name)?;
+    check_description(description)?;
+    check_tags(tags.iter().map(|(key, value)| (key, Some(value))))
+}
+
 fn check_waiting(start: bool, wait_for_guest: bool) -> Outcome<()> {
     if start || !wait_for_guest {
         return Ok(());
@@ -101,9 +107,7 @@ pub(crate) fn vm_clone(
         start,
         wait_for_guest,
     } = request;
-    names::check_vm_name(&name)?;
-    check_description(&description)?;
-    check_tags(tags.iter().map(|(key, value)| (key, Some(value))))?;
+    check_words(&name, &description, &tags)?;
     check_waiting(start, wait_for_guest)?;
     let guest = guest.unwrap_or_default();
     Ok(jobs::VmCreate {

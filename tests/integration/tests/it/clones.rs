@@ -9,7 +9,7 @@ use support::eventually;
 
 use crate::fleet::{Client, Fleet, small_vm};
 use crate::invariants;
-use crate::library_people::run;
+use crate::typed::run;
 
 const VMS: &str = "/api/v1/vms";
 

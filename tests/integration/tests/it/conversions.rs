@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, guest_image};
 use crate::library::{add_share, is, item, open_library};
-use crate::library_people::run;
+use crate::typed::run;
 
 const ITEMS: &str = "/api/v1/library/items";
 

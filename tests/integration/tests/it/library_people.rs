@@ -1,8 +1,6 @@
 //! What people do with the library: every route, and every command of the manual as it is written there.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use support::eventually;
@@ -10,7 +8,7 @@ use support::eventually;
 use crate::fleet::{Client, Fleet, guest_image};
 use crate::invariants;
 use crate::library::{SHARES, add_share, is, item, items, open_library, refresh};
-use crate::process::program;
+use crate::typed::{commands_of, run};
 
 const ITEMS: &str = "/api/v1/library/items";
 const SERVERS: &str = "/api/v1/library/servers";
@@ -163,33 +161,6 @@ async fn more_files_than_fit_into_a_report_are_taken_down_once() {
     let shares = client.get(SHARES).await.unwrap();
     assert_eq!(shares["items"][0]["items"], json!(FILES));
     invariants::hold(&fleet).await;
-}
-
-/// Lines of a manual's first block of commands, without what is said of them.
-pub fn commands_of(manual: &str) -> Vec<String> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let text = fs::read_to_string(docs.join(manual)).unwrap();
-    let block = text.split("```").nth(1).unwrap();
-    let lines = block
-        .lines()
-        .map(|line| line.split(" #").next().unwrap().trim());
-    lines
-        .filter_map(|line| line.strip_prefix("muster "))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// What a command prints, as a shell reads it.
-pub fn run(client: &Client, command: &str) -> String {
-    let mut shell = Command::new("sh");
-    let shell = shell
-        .args(["-c", &format!("\"$MUSTER\" {command}")])
-        .env("MUSTER", program("muster"))
-        .env("MUSTER_SERVER", client.server());
-    let output = shell.output().unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-    let both = [output.stdout, output.stderr].concat();
-    String::from_utf8(both).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

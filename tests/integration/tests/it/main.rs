@@ -40,3 +40,4 @@ mod templates;
 mod tidy;
 mod trace;
 mod twice;
+mod typed;

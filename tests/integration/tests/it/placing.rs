@@ -11,9 +11,9 @@ use support::eventually;
 
 use crate::fleet::{Fleet, bare_vm};
 use crate::invariants;
-use crate::library_people::{commands_of, run};
 use crate::log::Log;
 use crate::site::{Plan, Site};
+use crate::typed::{commands_of, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_manual_answer_and_a_contradiction_is_refused() {

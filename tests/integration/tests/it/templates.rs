@@ -14,7 +14,7 @@ use crate::fleet::{Client, Fleet, guest_image};
 use crate::guest::Console;
 use crate::invariants;
 use crate::library::{add_share, is, item, open_library, refresh};
-use crate::library_people::run;
+use crate::typed::run;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtleQ ann@example.org";
 

@@ -144,15 +144,16 @@ impl Registry {
     ) -> Result<(), Status> {
         let (registry, image) = (Arc::clone(self), image.to_owned());
         let removed = tokio::task::spawn_blocking(move || {
-            // Held until the end: none is begun either.
-            let entries = registry.entries();
-            let making = entries.iter().find_map(|(vm_id, entry)| match entry {
+            // Held until the end: none is begun either. Who only asks holds up nobody.
+            let entries = (!check_only).then(|| registry.entries());
+            let mut making = entries.iter().flat_map(|entries| entries.iter());
+            let making = making.find_map(|(vm_id, entry)| match entry {
                 Entry::Making(making) => Some(super::being_made(vm_id, &making.name)),
                 _ => None,
             });
             match making {
-                Some(status) if !check_only => Err(status),
-                _ => users::remove_image(&registry.environment.datastores, &image, check_only),
+                Some(status) => Err(status),
+                None => users::remove_image(&registry.environment.datastores, &image, check_only),
             }
         });
         removed.await.unwrap_or_else(|error| {
