@@ -27,7 +27,7 @@ const fn verb(name: &'static str, when: &'static str) -> Verb {
 }
 
 /// Every kind that has events, in the order of the documentation.
-pub const DESCRIBED: [Described; 12] = [
+pub const DESCRIBED: [Described; 13] = [
     Described {
         kind: buckets::VM,
         message: "muster.inventory.v1.Vm",
@@ -238,6 +238,16 @@ pub const DESCRIBED: [Described; 12] = [
             verb("created", "Somebody has made it."),
             verb("updated", "Somebody has changed it."),
             verb("deleted", "Somebody has removed it; no template used it."),
+        ],
+    },
+    Described {
+        kind: buckets::PLACEMENT_RULE,
+        message: "muster.placement.v1.Rule",
+        meaning: "A rule on where machines run: together, apart, on hosts or not on these.",
+        group: "`all-hosts`.",
+        verbs: &[
+            verb("created", "Somebody has made it; it holds from now on."),
+            verb("deleted", "Somebody has removed it."),
         ],
     },
 ];

@@ -210,6 +210,11 @@ impl Record for Rule {
     fn indexes(&self) -> Vec<(&'static str, String)> {
         vec![(indexes::NAME, self.name.to_lowercase())]
     }
+
+    fn event(before: Option<&Self>, after: Option<&Self>) -> Option<EventName> {
+        let place = |rule: &Self| (String::new(), rule.name.clone());
+        event_name(before, after, |_, _| "updated", place)
+    }
 }
 
 impl Record for Job {

@@ -1,13 +1,16 @@
-//! Templates and profiles, before and after changes.
+//! Templates, profiles and rules, before and after changes.
 
 use contracts::host::disk;
 use contracts::library::{GuestProfile, HardwareProfile, Template, TemplateDisk};
+use contracts::placement::Rule;
+use contracts::placement::rule::{Bond, Level, Strength};
 
-use crate::examples::{ITEM, TIME_MS};
+use crate::examples::{ITEM, TIME_MS, VM};
 
 const TEMPLATE: &str = "0198c0de-7a08-5000-8000-000000000101";
 const HARDWARE: &str = "0198c0de-7a09-5000-8000-000000000102";
 const GUEST: &str = "0198c0de-7a0a-5000-8000-000000000103";
+const RULE: &str = "0198c0de-7a0c-7000-8000-000000000105";
 
 pub(crate) fn templates() -> (&'static str, Vec<Template>) {
     let made = Template {
@@ -71,4 +74,20 @@ pub(crate) fn guest_profiles() -> (&'static str, Vec<GuestProfile>) {
         ..made.clone()
     };
     (GUEST, vec![made, with_user_data])
+}
+
+pub(crate) fn rules() -> (&'static str, Vec<Rule>) {
+    let made = Rule {
+        id: RULE.to_owned(),
+        name: "web-apart".to_owned(),
+        bond: Bond::Apart.into(),
+        strength: Strength::Must.into(),
+        level: Level::Host.into(),
+        vm_ids: vec![VM.to_owned()],
+        vm_tag: "tier=web".to_owned(),
+        created_ms: TIME_MS,
+        created_by: "local".to_owned(),
+        ..Rule::default()
+    };
+    (RULE, vec![made])
 }

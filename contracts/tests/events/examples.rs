@@ -19,7 +19,7 @@ use crate::definitions;
 const GROUP: &str = "0198c0de-7a01-7000-8000-00000000beef";
 const HOST_1: &str = "0198c0de-7a02-7000-8000-0000000000a1";
 const HOST_2: &str = "0198c0de-7a02-7000-8000-0000000000a2";
-const VM: &str = "0198c0de-7a03-7000-8000-0000000000b1";
+pub(crate) const VM: &str = "0198c0de-7a03-7000-8000-0000000000b1";
 const JOB: &str = "0198c0de-7a04-7000-8000-0000000000c1";
 const TRANSFER: &str = "0198c0de-7a05-7000-8000-0000000000d1";
 const SHARE: &str = "0198c0de-7a06-5000-8000-0000000000e1";
@@ -41,6 +41,7 @@ pub(crate) fn of(kind: &str) -> Box<dyn Iterator<Item = Event>> {
         "template" => Box::new(events(definitions::templates())),
         "hardware_profile" => Box::new(events(definitions::hardware_profiles())),
         "guest_profile" => Box::new(events(definitions::guest_profiles())),
+        "placement_rule" => Box::new(events(definitions::rules())),
         other => panic!("{other} has no examples"),
     }
 }
