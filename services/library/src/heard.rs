@@ -1,27 +1,28 @@
-//! Which library servers have been heard of lately. Each instance hears for itself.
+//! Which library servers have been heard of lately. Each instance hears for itself, and hears nobody else: of a fleet's
+//! agents few are library servers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use contracts::inventory::Heartbeat;
 use contracts::subjects;
 use futures::StreamExt;
-use kit::bus::{Bus, BusError};
+use futures::stream::{self, BoxStream};
+use kit::bus::Bus;
 use kit::service::Parts;
-use prost::Message as _;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use tokio_stream::StreamMap;
 
 use crate::Config;
+use crate::store::Desk;
 
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Agents that are remembered: more than a fleet has.
-const HEARD_MAX: usize = 100_000;
 
 pub(crate) struct Heard {
     silence_max: Duration,
     started: Instant,
+    /// When each server that is listened to was heard last, or was first listened to.
     last: Mutex<HashMap<String, Instant>>,
 }
 
@@ -41,19 +42,22 @@ impl Heard {
         since.elapsed() < self.silence_max
     }
 
-    fn hear(&self, server_id: String) {
+    fn hear(&self, server_id: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.len() < HEARD_MAX || last.contains_key(&server_id) {
-            last.insert(server_id, Instant::now());
-        }
+        last.insert(server_id.to_owned(), Instant::now());
+    }
+
+    fn forget(&self, server_id: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.remove(server_id);
     }
 }
 
 /// Runs until the service stops.
-pub(crate) async fn listen(heard: &Heard, parts: &Parts<Config>) {
+pub(crate) async fn listen(heard: &Heard, desk: &Desk, parts: &Parts<Config>) {
     let listening = async {
         loop {
-            if let Err(error) = listen_once(heard, &parts.bus).await {
+            if let Err(error) = listen_once(heard, desk, &parts.bus).await {
                 tracing::warn!(%error, "heartbeats are not heard now; trying again");
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
@@ -62,15 +66,52 @@ pub(crate) async fn listen(heard: &Heard, parts: &Parts<Config>) {
     parts.stop.run_until_cancelled(listening).await;
 }
 
-async fn listen_once(heard: &Heard, bus: &Arc<dyn Bus>) -> Result<(), BusError> {
-    let mut heartbeats = bus.subscribe(&subjects::all_heartbeats()).await?;
-    while let Some(incoming) = heartbeats.next().await {
-        let Ok(heartbeat) = Heartbeat::decode(incoming.message.payload.clone()) else {
-            continue;
-        };
-        if incoming.subject == subjects::heartbeat(&heartbeat.host_id) {
-            heard.hear(heartbeat.host_id);
+/// Heartbeats of each server, and whether the bus still gives them.
+type Heartbeats = StreamMap<String, BoxStream<'static, bool>>;
+
+async fn listen_once(heard: &Heard, desk: &Desk, bus: &Arc<dyn Bus>) -> anyhow::Result<()> {
+    let mut changes = desk.servers.changes();
+    let mut heartbeats = Heartbeats::new();
+    follow(heard, &mut heartbeats, desk, bus).await?;
+    loop {
+        tokio::select! {
+            Some((server_id, is_given)) = heartbeats.next() => {
+                if !is_given {
+                    return Ok(());
+                }
+                heard.hear(&server_id);
+            }
+            change = changes.recv() => match change {
+                Err(RecvError::Closed) => return Ok(()),
+                Ok(_) | Err(RecvError::Lagged(_)) => follow(heard, &mut heartbeats, desk, bus).await?,
+            },
         }
+    }
+}
+
+/// Listens to the servers that there are now, and to no other.
+async fn follow(
+    heard: &Heard,
+    heartbeats: &mut Heartbeats,
+    desk: &Desk,
+    bus: &Arc<dyn Bus>,
+) -> anyhow::Result<()> {
+    let servers = desk.all_servers()?;
+    let mut gone: Vec<String> = heartbeats.keys().cloned().collect();
+    gone.retain(|id| servers.iter().all(|server| server.id != *id));
+    for id in gone {
+        heartbeats.remove(&id);
+        heard.forget(&id);
+    }
+    for server in servers {
+        if heartbeats.contains_key(&server.id) {
+            continue;
+        }
+        let given = bus.subscribe(&subjects::heartbeat(&server.id)).await?;
+        let given = given.map(|_| true).chain(stream::once(async { false }));
+        // Who has just registered is there.
+        heard.hear(&server.id);
+        heartbeats.insert(server.id, given.boxed());
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! - Calls: `LibraryEnd` of library servers; `Jobs.Record`, for what a refresh has found.
 //! - Owns: buckets `library_server`, `library_share`, `library_item`, `template`, `hardware_profile`, `guest_profile` and
 //!   `guest_user_data`.
-//! - Hears: heartbeats, kept in memory only.
+//! - Hears: heartbeats of library servers, kept in memory only.
 //! - Never: touches a file, or says what a file is: the library server does.
 //!
 //! Reading order: [`core`] decides, `store` keeps, `api` answers, `heard` and `sweep` run beside it.
@@ -56,7 +56,7 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let kinds = core::refresh::kinds();
     let announcing = kit::refreshable::announce(&parts.bus, Config::NAME, kinds);
     tokio::join!(
-        heard::listen(&heard, &parts),
+        heard::listen(&heard, &desk, &parts),
         parts.stop.run_until_cancelled(announcing),
         sweep::run(&desk, &parts.stop),
     );
