@@ -43,7 +43,7 @@ pub(super) fn id_or_root(asked: &Asked, named: Option<&str>) -> Outcome<String> 
 #[utoipa::path(get, path = "/api/v1/host-groups", tag = "host groups", operation_id = "list_host_groups",
     params(ListQuery, ReadHeaders), responses((status = 200, description = "One page", body = Page<rest::HostGroup>), Failed))]
 pub(super) async fn list(asked: Asked, Query(query): Query<ListQuery>) -> Outcome<Response> {
-    lists::list(&asked, &asked.views.groups, &query, |_| Ok(()))
+    lists::list(&asked, &asked.views.groups, &query).await
 }
 
 /// Makes a host group.

@@ -40,9 +40,10 @@ fn count_vms(asked: &Asked, hosts: &mut [rest::Host]) -> Outcome<()> {
 #[utoipa::path(get, path = "/api/v1/hosts", tag = "hosts", operation_id = "list_hosts",
     params(ListQuery, ReadHeaders), responses((status = 200, description = "One page", body = Page<rest::Host>), Failed))]
 pub(super) async fn list(asked: Asked, Query(query): Query<ListQuery>) -> Outcome<Response> {
-    lists::list(&asked, &asked.views.hosts, &query, |hosts| {
+    lists::list_with(&asked, &asked.views.hosts, &query, |hosts| {
         count_vms(&asked, hosts)
     })
+    .await
 }
 
 /// One host.

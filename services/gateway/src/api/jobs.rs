@@ -20,7 +20,7 @@ const RECENT_MS: i64 = 30_000;
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", operation_id = "list_jobs",
     params(ListQuery, ReadHeaders), responses((status = 200, description = "One page", body = Page<rest::Job>), Failed))]
 pub(super) async fn list(asked: Asked, Query(query): Query<ListQuery>) -> Outcome<Response> {
-    lists::list(&asked, &asked.views.jobs, &query, |_| Ok(()))
+    lists::list(&asked, &asked.views.jobs, &query).await
 }
 
 /// One job. Who has seen its end here finds what it did.

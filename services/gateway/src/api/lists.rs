@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use contracts::call::Revisions;
 use contracts::records::Record;
 use contracts::rest::Page;
+use serde_json::value::RawValue;
 
 use super::extract::{Asked, Reflecting};
 use crate::core::fields::Listed;
@@ -12,15 +13,35 @@ use crate::core::list::{ListQuery, show};
 use crate::error::Outcome;
 use crate::store::Kind;
 
-/// One page. `complete` adds what other records say of the items.
-pub(super) fn list<R: Listed>(
+/// One page of records as they are.
+pub(super) async fn list<R: Listed>(
+    asked: &Asked,
+    kind: &Kind<R>,
+    query: &ListQuery,
+) -> Outcome<Response> {
+    if query.fields.is_some() {
+        return list_with(asked, kind, query, |_| Ok(())).await;
+    }
+    let names = asked.views.names()?;
+    let (selected, revision) = kind.page(query, &names).await?;
+    let texts = kind.rendered(&selected.records, &names)?;
+    let page = Page {
+        items: texts.iter().map(AsRef::<RawValue>::as_ref).collect(),
+        next_cursor: selected.next_cursor,
+        total: selected.total,
+    };
+    Ok(Reflecting(of::<R>(revision), Json(page)).into_response())
+}
+
+/// One page, `complete` with what other records say of the items.
+pub(super) async fn list_with<R: Listed>(
     asked: &Asked,
     kind: &Kind<R>,
     query: &ListQuery,
     complete: impl FnOnce(&mut [R::Rest]) -> Outcome<()>,
 ) -> Outcome<Response> {
     let names = asked.views.names()?;
-    let (selected, revision) = kind.page(query, &names)?;
+    let (selected, revision) = kind.page(query, &names).await?;
     let mut items: Vec<R::Rest> = selected.records.iter().map(|r| r.to_rest(&names)).collect();
     complete(&mut items)?;
     let page = Page {

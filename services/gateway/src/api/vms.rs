@@ -39,7 +39,7 @@ pub(super) fn scope(asked: &Asked, group: Option<&str>, host: Option<&str>) -> O
 #[utoipa::path(get, path = "/api/v1/vms", tag = "virtual machines", operation_id = "list_vms",
     params(ListQuery, ReadHeaders), responses((status = 200, description = "One page", body = Page<rest::Vm>), Failed))]
 pub(super) async fn list(asked: Asked, Query(query): Query<ListQuery>) -> Outcome<Response> {
-    lists::list(&asked, &asked.views.vms, &query, |_| Ok(()))
+    lists::list(&asked, &asked.views.vms, &query).await
 }
 
 /// Makes a virtual machine.

@@ -22,16 +22,12 @@ impl<R: Listed> Order<R> {
     ) -> Self {
         let taken = records.filter(|record| wanted.filter.takes(record));
         let mut records: Vec<Arc<R>> = taken.cloned().collect();
-        records.sort_unstable_by(|a, b| wanted.sort.compare(a, b, &names));
+        records.sort_by_cached_key(|record| wanted.sort.key(record, &names));
         Self {
             wanted,
             names,
             records,
         }
-    }
-
-    pub(crate) fn is_of(&self, list: &str) -> bool {
-        self.wanted.list == list
     }
 
     /// Whether it was made with these names of hosts and groups.

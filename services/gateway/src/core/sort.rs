@@ -1,6 +1,6 @@
 //! `name,-created`: the order of a list, and the place in it that a cursor names.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -56,6 +56,21 @@ impl<R: Listed> Sort<R> {
             .unwrap_or_else(|| a.record_id().cmp(b.record_id()))
     }
 
+    /// What a record is sorted by, taken out of it: many are put in order without looking at each again and again.
+    pub(crate) fn key(&self, record: &R, names: &Names) -> SortKey {
+        let parts = self.keys.iter().map(|key| {
+            let cell = Lowered::of(key.selector.sort_cell(record, names));
+            match key.descending {
+                true => Part::Descending(Reverse(cell)),
+                false => Part::Ascending(cell),
+            }
+        });
+        SortKey {
+            parts: parts.collect(),
+            id: record.record_id().to_owned(),
+        }
+    }
+
     /// Whether a record comes after a place.
     pub(crate) fn is_after(&self, record: &R, place: &Place, names: &Names) -> bool {
         self.keys
@@ -100,6 +115,36 @@ impl<R: Listed> Key<R> {
             ordering.reverse()
         } else {
             ordering
+        }
+    }
+}
+
+/// Compares as [`Sort::compare`] does.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SortKey {
+    parts: Vec<Part>,
+    id: String,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Ascending(Lowered),
+    Descending(Reverse<Lowered>),
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Lowered {
+    Number(i64),
+    Text(String),
+}
+
+impl Lowered {
+    fn of(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Number(number) => Self::Number(number),
+            Cell::Text(text) | Cell::State { word: text, .. } => {
+                Self::Text(text.to_ascii_lowercase())
+            }
         }
     }
 }

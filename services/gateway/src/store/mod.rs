@@ -2,6 +2,7 @@
 
 mod orders;
 mod refreshed;
+mod rendered;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ use crate::core::names::Names;
 use crate::error::{Failure, Outcome};
 use orders::Orders;
 pub(crate) use refreshed::LastRefreshes;
+use rendered::Rendered;
+use serde_json::value::RawValue;
 
 /// How long a client waits until the views have seen what it has.
 const REVISION_PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +43,7 @@ pub(crate) struct Kind<R: 'static> {
     pub(crate) mirror: Mirror<R>,
     table: Arc<Table<R>>,
     orders: Orders<R>,
+    rendered: Rendered<R>,
 }
 
 pub(crate) struct Views {
@@ -63,6 +67,7 @@ impl<R: Record> Kind<R> {
             mirror,
             table,
             orders: Orders::default(),
+            rendered: Rendered::default(),
         })
     }
 
@@ -81,12 +86,22 @@ impl<R: Record> Kind<R> {
 
 impl<R: Listed> Kind<R> {
     /// A page of a list, and the revision that it reflects.
-    pub(crate) fn page(
+    pub(crate) async fn page(
         &self,
         query: &ListQuery,
         names: &Arc<Names>,
     ) -> Outcome<(Selected<R>, u64)> {
-        self.orders.page(self, query, names)
+        self.orders.page(self, query, names).await
+    }
+
+    /// Records as clients see them.
+    pub(crate) fn rendered(
+        &self,
+        records: &[Arc<R>],
+        names: &Arc<Names>,
+    ) -> Outcome<Vec<Arc<RawValue>>> {
+        let texts = self.rendered.of(records, names);
+        texts.map_err(|error| Status::internal(format!("A record makes no JSON: {error}.")).into())
     }
 
     /// The record with this id, or the one with exactly this name.

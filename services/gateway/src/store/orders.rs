@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kit::records::Change;
 use kit::records::table::Snapshot;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -25,9 +26,12 @@ pub(super) struct Orders<R: 'static>(Mutex<Lists<R>>);
 
 struct Lists<R: 'static> {
     asked: VecDeque<String>,
-    /// The one that was asked for last comes last.
-    kept: Vec<Kept<R>>,
+    /// By name. The one that was asked for last comes last.
+    kept: Vec<(String, List<R>)>,
 }
+
+/// Nothing before it was put in order for the first time. Those who want it meanwhile wait; who wants another does not.
+type List<R> = Arc<tokio::sync::Mutex<Option<Kept<R>>>>;
 
 struct Kept<R: 'static> {
     order: Order<R>,
@@ -53,67 +57,77 @@ impl<R: Listed> Orders<R> {
     }
 
     /// A page, and the revision that it reflects.
-    pub(super) fn page(
+    pub(super) async fn page(
         &self,
         kind: &Kind<R>,
         query: &ListQuery,
         names: &Arc<Names>,
     ) -> Outcome<(Selected<R>, u64)> {
         let asked = Wanted::read(query, names)?;
-        let mut lists = self.lists();
-        if !lists.is_asked_again(&asked.list) {
-            drop(lists);
-            let snapshot = kind.snapshot()?;
-            return Ok((asked.select(snapshot.records(), names), snapshot.revision));
-        }
-        if let Some(mut kept) = lists.take(&asked.list, names) {
+        let Some(list) = self.lists().kept(&asked.list) else {
+            return aside(|| {
+                let snapshot = kind.snapshot()?;
+                Ok((asked.select(snapshot.records(), names), snapshot.revision))
+            });
+        };
+        let mut list = list.lock().await;
+        if let Some(kept) = list.as_mut().filter(|kept| kept.order.has(names)) {
             let snapshot = kind.snapshot()?;
             if kept.follow(&snapshot) {
-                let page = kept.order.page(&asked);
-                lists.kept.push(kept);
-                return Ok((page, snapshot.revision));
+                return Ok((kept.order.page(&asked), snapshot.revision));
             }
         }
-        // Before the snapshot, so that no change is missed.
-        let changes = kind.mirror.changes();
-        let snapshot = kind.snapshot()?;
-        let whole = Wanted::read(query, names)?;
-        let order = Order::new(whole, Arc::clone(names), snapshot.records());
-        let page = order.page(&asked);
-        lists.kept.push(Kept {
-            order,
-            changes,
-            ahead: None,
-            revision: snapshot.revision,
-            loads: snapshot.loads,
-        });
-        if lists.kept.len() > KEPT_MAX {
-            lists.kept.remove(0);
-        }
-        Ok((page, snapshot.revision))
+        let kept = aside(|| Kept::new(kind, Wanted::read(query, names)?, names))?;
+        let kept = list.insert(kept);
+        Ok((kept.order.page(&asked), kept.revision))
+    }
+}
+
+/// Runs what takes long where it holds up nobody else.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
     }
 }
 
 impl<R: Listed> Lists<R> {
-    fn is_asked_again(&mut self, list: &str) -> bool {
-        if self.asked.iter().any(|asked| asked == list) {
-            return true;
+    /// A list that was asked for before.
+    fn kept(&mut self, name: &str) -> Option<List<R>> {
+        if !self.asked.iter().any(|asked| asked == name) {
+            self.asked.push_back(name.to_owned());
+            if self.asked.len() > ASKED_MAX {
+                self.asked.pop_front();
+            }
+            return None;
         }
-        self.asked.push_back(list.to_owned());
-        if self.asked.len() > ASKED_MAX {
-            self.asked.pop_front();
+        let known = self.kept.iter().position(|(kept, _)| kept == name);
+        let list = match known {
+            Some(at) => self.kept.remove(at).1,
+            None => List::default(),
+        };
+        self.kept.push((name.to_owned(), Arc::clone(&list)));
+        if self.kept.len() > KEPT_MAX {
+            self.kept.remove(0);
         }
-        false
-    }
-
-    /// Also one that was made with other names, which is of no more use.
-    fn take(&mut self, list: &str, names: &Arc<Names>) -> Option<Kept<R>> {
-        let at = self.kept.iter().position(|kept| kept.order.is_of(list))?;
-        Some(self.kept.remove(at)).filter(|kept| kept.order.has(names))
+        Some(list)
     }
 }
 
 impl<R: Listed> Kept<R> {
+    fn new(kind: &Kind<R>, wanted: Wanted<R>, names: &Arc<Names>) -> Outcome<Self> {
+        // Before the snapshot, so that no change is missed.
+        let changes = kind.mirror.changes();
+        let snapshot = kind.snapshot()?;
+        Ok(Self {
+            order: Order::new(wanted, Arc::clone(names), snapshot.records()),
+            changes,
+            ahead: None,
+            revision: snapshot.revision,
+            loads: snapshot.loads,
+        })
+    }
+
     /// Brings the order to a snapshot. False: changes were missed, or the records were read anew.
     fn follow(&mut self, snapshot: &Snapshot<'_, R>) -> bool {
         if self.loads != snapshot.loads || self.revision > snapshot.revision {
