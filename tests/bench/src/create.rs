@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use support::eventually;
 
-use crate::muster::{Muster, small_vm, text};
+use crate::muster::{HOSTS, Muster, small_vm, text};
 use crate::qmp::Qmp;
 use crate::table::{Report, Samples, millis};
 
@@ -123,7 +123,10 @@ async fn learn(muster: &Muster) -> anyhow::Result<Line> {
     };
     let folder = muster.folder().join("hand");
     let replaced = [
-        (muster.datastore().join("vms").join(id), folder.clone()),
+        (
+            muster.store_of(HOSTS[0]).join("vms").join(id),
+            folder.clone(),
+        ),
         (sockets.clone(), folder.clone()),
     ];
     let replace = |word: String| {
@@ -222,7 +225,7 @@ impl Steps {
     }
 }
 
-fn between(job: &Value, from: &str, to: &str) -> anyhow::Result<Duration> {
+pub(crate) fn between(job: &Value, from: &str, to: &str) -> anyhow::Result<Duration> {
     let time = |pointer| -> anyhow::Result<jiff::Timestamp> { Ok(text(job, pointer)?.parse()?) };
     Ok(time(from)?.duration_until(time(to)?).try_into()?)
 }

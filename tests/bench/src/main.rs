@@ -8,6 +8,8 @@ mod calls;
 mod create;
 mod fleet;
 mod idle;
+mod index;
+mod kernel;
 mod muster;
 mod packing;
 mod place;
@@ -16,6 +18,7 @@ mod programs;
 mod qmp;
 mod scan;
 mod table;
+mod transfer;
 mod writes;
 
 use std::path::PathBuf;
@@ -70,6 +73,10 @@ enum Bench {
     Packing,
     /// Placements with a durable claim beside bare compare-and-set puts.
     Place,
+    /// What a library server pays for a share of many files.
+    Index,
+    /// An image from host to host beside nbdcopy, curl, rsync and scp.
+    Transfer,
 }
 
 #[tokio::main]
@@ -111,6 +118,14 @@ async fn main() -> anyhow::Result<()> {
     if arguments.which.contains(&Bench::Packing) {
         let trace = arguments.trace.context("`packing` takes --trace <csv>.")?;
         for report in packing::run(&trace, &arguments.shapes)? {
+            println!("{report}");
+        }
+    }
+    if wanted(Bench::Index) {
+        println!("{}", index::run().await?);
+    }
+    if wanted(Bench::Transfer) {
+        for report in transfer::run().await? {
             println!("{report}");
         }
     }

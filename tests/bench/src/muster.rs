@@ -1,4 +1,4 @@
-//! A whole Muster to be measured: musterd with its nats-server, and one agent, in a folder of their own.
+//! A whole Muster to be measured: musterd with its nats-server, and agents, in a folder of their own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,23 +13,39 @@ use support::{eventually, free_port, nats_program};
 
 use crate::{PATIENCE, programs};
 
-const HOST: &str = "host-1";
+/// The hosts' names, in the order of their agents.
+pub(crate) const HOSTS: [&str; 2] = ["host-1", "host-2"];
 pub(crate) const IMAGE: &str = "guest.qcow2";
 
 /// Between two looks at a job; what is measured does not hang on it.
 const JOB_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Muster {
+    programs: PathBuf,
     musterd: Child,
-    agent: Option<Child>,
+    agents: Vec<Child>,
     http: reqwest::Client,
     gateway: String,
     folder: tempfile::TempDir,
 }
 
 impl Muster {
-    /// Comes back when the host is one of the fleet's.
+    /// With one host. Comes back when that is one of the fleet's.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_as(&["host"], 1).await
+    }
+
+    /// With so many hosts.
+    pub(crate) async fn start_hosts(count: usize) -> anyhow::Result<Self> {
+        Self::start_as(&["host"], count).await
+    }
+
+    /// With one host that is a library server too.
+    pub(crate) async fn start_library() -> anyhow::Result<Self> {
+        Self::start_as(&["host", "library"], 1).await
+    }
+
+    async fn start_as(roles: &[&str], hosts: usize) -> anyhow::Result<Self> {
         let programs = programs::build()?;
         let folder = tempfile::tempdir()?;
         // QEMU runs as a user without rights and has to get through to its files.
@@ -45,8 +61,9 @@ impl Muster {
             monitor = free_port()?,
         );
         let mut muster = Self {
-            musterd: spawn(&programs, "musterd", folder.path(), &config)?,
-            agent: None,
+            musterd: spawn(&programs, "musterd", "musterd", folder.path(), &config)?,
+            programs,
+            agents: Vec::new(),
             http: reqwest::Client::new(),
             gateway: format!("http://{gateway}"),
             folder,
@@ -58,36 +75,67 @@ impl Muster {
             Some(text(&answer.ok()?, "/token").ok()?.to_owned())
         })
         .await?;
-        let config = muster.agent_config(&nats, &token)?;
-        muster.agent = Some(spawn(&programs, "agent", muster.folder.path(), &config)?);
-        eventually("the host to respond", async || {
-            let hosts = muster.send("GET", "/api/v1/hosts", None).await.ok()?;
-            let is_approved = text(&hosts, "/items/0/approval").ok()? == "approved";
-            let responds = text(&hosts, "/items/0/status").ok()? == "responding";
-            (is_approved && responds).then_some(())
-        })
-        .await?;
+        for host in HOSTS.iter().take(hosts) {
+            let config = muster.agent_config(host, roles, &nats, &token)?;
+            let agent = spawn(&muster.programs, "agent", host, muster.folder(), &config)?;
+            muster.agents.push(agent);
+        }
+        muster.give_image()?;
+        muster.all_respond().await?;
         Ok(muster)
     }
 
-    fn agent_config(&self, nats: &str, token: &str) -> anyhow::Result<String> {
+    async fn all_respond(&self) -> anyhow::Result<()> {
+        eventually("the hosts to respond", async || {
+            let path = "/api/v1/hosts?filter=approval:approved,status:responding";
+            let hosts = self.send("GET", path, None).await.ok()?;
+            (hosts.get("total")?.as_u64()? == self.agents.len() as u64).then_some(())
+        })
+        .await
+    }
+
+    /// Kills an agent as a crash would, and starts it again.
+    pub(crate) async fn crash(&mut self, host: usize) -> anyhow::Result<()> {
+        let agent = self.agents.get_mut(host).context("there is no such host")?;
+        agent.kill()?;
+        agent.wait()?;
+        let name = HOSTS.get(host).context("there is no such host")?;
+        *agent = start_again(&self.programs, "agent", name, self.folder.path())?;
+        self.all_respond().await
+    }
+
+    /// The guest's image, on the first host.
+    fn give_image(&self) -> anyhow::Result<()> {
         let image = std::env::var_os("MUSTER_GUEST_IMAGE")
             .context("MUSTER_GUEST_IMAGE is not set: eval \"$(./ops/test --env)\"")?;
-        fs::create_dir_all(self.datastore().join("images"))?;
         let copy = self.image();
         fs::copy(image, &copy)?;
-        fs::set_permissions(copy, fs::Permissions::from_mode(0o644))?;
+        Ok(fs::set_permissions(
+            copy,
+            fs::Permissions::from_mode(0o644),
+        )?)
+    }
+
+    fn agent_config(
+        &self,
+        host: &str,
+        roles: &[&str],
+        nats: &str,
+        token: &str,
+    ) -> anyhow::Result<String> {
+        fs::create_dir_all(self.store_of(host).join("images"))?;
         let passwords = fs::read_to_string(self.folder.path().join("muster/bus/passwords.toml"))?;
         let passwords: toml::Table = toml::from_str(&passwords)?;
         let password = passwords.get("agent").and_then(toml::Value::as_str);
         Ok(format!(
             "data_dir = {data:?}\n\
              [bus]\nurl = \"nats://{nats}\"\nuser = \"agent\"\npassword = {password:?}\n\
-             [agent]\nname = {HOST:?}\njoin_token = {token:?}\n\
+             [agent]\nname = {host:?}\njoin_token = {token:?}\n\
+             roles = {roles:?}\n\
              datastores = [{{ name = \"local\", path = {store:?} }}]\n",
-            data = self.folder.path().join(HOST),
+            data = self.folder.path().join(host),
             password = password.context("the agent has no password")?,
-            store = self.datastore(),
+            store = self.store_of(host),
         ))
     }
 
@@ -95,29 +143,39 @@ impl Muster {
         self.folder.path()
     }
 
-    pub(crate) fn datastore(&self) -> PathBuf {
-        self.folder.path().join(HOST).join("store")
+    pub(crate) fn store_of(&self, host: &str) -> PathBuf {
+        self.folder.path().join(host).join("store")
     }
 
+    /// Where shares of the first host may lie.
+    pub(crate) fn library(&self) -> PathBuf {
+        let [host, ..] = HOSTS;
+        self.folder.path().join(host).join("library")
+    }
+
+    /// The guest's image, on the first host.
     pub(crate) fn image(&self) -> PathBuf {
-        self.datastore().join("images").join(IMAGE)
+        let [host, ..] = HOSTS;
+        self.store_of(host).join("images").join(IMAGE)
     }
 
     /// The folders of sockets of the machines that run.
     pub(crate) fn sockets(&self) -> Vec<PathBuf> {
-        let folders = fs::read_dir(self.folder.path().join(HOST).join("run"));
+        let [host, ..] = HOSTS;
+        let folders = fs::read_dir(self.folder.path().join(host).join("run"));
         let folders = folders.into_iter().flatten().filter_map(Result::ok);
         folders.map(|entry| entry.path()).collect()
     }
 
-    /// The processes to look at: name and process id.
-    pub(crate) fn processes(&self) -> anyhow::Result<[(&'static str, u32); 3]> {
-        let agent = self.agent.as_ref().context("there is no agent")?;
-        Ok([
+    /// All that Muster is here: name and process id.
+    pub(crate) fn every_process(&self) -> anyhow::Result<Vec<(&'static str, u32)>> {
+        let agents = self.agents.iter().map(|agent| ("agent", agent.id()));
+        let mut all = vec![
             ("musterd", self.musterd.id()),
             ("nats-server", self.nats_process()?),
-            ("agent", agent.id()),
-        ])
+        ];
+        all.extend(agents);
+        Ok(all)
     }
 
     fn nats_process(&self) -> anyhow::Result<u32> {
@@ -216,7 +274,7 @@ impl Muster {
 
 impl Drop for Muster {
     fn drop(&mut self) {
-        for child in self.agent.iter_mut().chain([&mut self.musterd]) {
+        for child in self.agents.iter_mut().chain([&mut self.musterd]) {
             // musterd ends its nats-server in order.
             let _ = kill_process(Pid::from_child(child), Signal::TERM);
             let _ = child.wait();
@@ -227,18 +285,29 @@ impl Drop for Muster {
     }
 }
 
-fn spawn(programs: &Path, name: &str, folder: &Path, config: &str) -> anyhow::Result<Child> {
-    let path = folder.join(format!("{name}.toml"));
-    fs::write(&path, config)?;
-    let log = fs::File::create(folder.join(format!("{name}.log")))?;
-    Command::new(programs.join(name))
+/// Starts a program with a configuration of its own.
+fn spawn(
+    programs: &Path,
+    program: &str,
+    name: &str,
+    folder: &Path,
+    config: &str,
+) -> anyhow::Result<Child> {
+    fs::write(folder.join(format!("{name}.toml")), config)?;
+    start_again(programs, program, name, folder)
+}
+
+fn start_again(programs: &Path, program: &str, name: &str, folder: &Path) -> anyhow::Result<Child> {
+    let log = folder.join(format!("{name}.log"));
+    let log = fs::File::options().create(true).append(true).open(log)?;
+    Command::new(programs.join(program))
         .arg("--config")
-        .arg(path)
+        .arg(folder.join(format!("{name}.toml")))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .with_context(|| format!("{name} was not started"))
+        .with_context(|| format!("{program} was not started"))
 }
 
 /// A text in an answer.
