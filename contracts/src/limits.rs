@@ -81,6 +81,9 @@ pub const DEFINITIONS_MAX: usize = 1_000;
 /// User data of a guest: what clouds take at most is 16 KiB to 64 KiB.
 pub const USER_DATA_BYTES_MAX: usize = 64 << 10;
 
+/// Disk operations a second, and Mbit/s, that a machine may be expected to use: more than any has.
+pub const EXPECTED_LOAD_MAX: f64 = 1e9;
+
 /// SSH keys of one user of a guest.
 pub const SSH_KEYS_MAX: usize = 64;
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::time;
+use super::{ExpectedLoad, time};
 use crate::library;
 
 /// What machines of a template have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HardwareProfile {
     pub id: String,
     pub name: String,
@@ -24,6 +24,8 @@ pub struct HardwareProfile {
     pub disk_bytes: Vec<u64>,
     /// A card for each, on this network.
     pub networks: Vec<String>,
+    /// What placement reckons with for machines of a template, where nobody says otherwise; null: the site's defaults.
+    pub expected_load: Option<ExpectedLoad>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub created: Option<jiff::Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -45,6 +47,7 @@ impl From<library::HardwareProfile> for HardwareProfile {
             memory_bytes,
             disk_bytes,
             networks,
+            expected_load,
         } = message;
         Self {
             id,
@@ -57,19 +60,20 @@ impl From<library::HardwareProfile> for HardwareProfile {
             memory_bytes,
             disk_bytes,
             networks,
+            expected_load: expected_load.map(Into::into),
             created: time(created_ms),
             changed: time(changed_ms),
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HardwareProfileList {
     pub items: Vec<HardwareProfile>,
 }
 
 /// A hardware profile as people write it, in requests and in files.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetHardwareProfile {
     pub name: String,
@@ -89,6 +93,8 @@ pub struct SetHardwareProfile {
     pub disk_bytes: Vec<u64>,
     #[serde(default)]
     pub networks: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_load: Option<ExpectedLoad>,
 }
 
 impl From<HardwareProfile> for SetHardwareProfile {
@@ -103,6 +109,7 @@ impl From<HardwareProfile> for SetHardwareProfile {
             memory_bytes: profile.memory_bytes,
             disk_bytes: profile.disk_bytes,
             networks: profile.networks,
+            expected_load: profile.expected_load,
         }
     }
 }
@@ -120,6 +127,7 @@ impl SetHardwareProfile {
             memory_bytes,
             disk_bytes,
             networks,
+            expected_load,
         } = self;
         library::HardwareProfile {
             name,
@@ -131,6 +139,7 @@ impl SetHardwareProfile {
             memory_bytes,
             disk_bytes,
             networks,
+            expected_load: expected_load.map(Into::into),
             ..library::HardwareProfile::default()
         }
     }

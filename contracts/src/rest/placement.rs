@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{id, time};
-use crate::placement;
+use crate::{library, placement};
 
 /// How well hosts suit a machine, best first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -24,6 +24,7 @@ pub struct Ratings {
 
 /// What a machine is expected to use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct ExpectedLoad {
     /// Of its own processors.
     pub cpu_percent: Option<f64>,
@@ -31,6 +32,36 @@ pub struct ExpectedLoad {
     pub disk_io_per_sec: Option<f64>,
     /// Received and sent.
     pub network_mbit: Option<f64>,
+}
+
+impl From<library::ExpectedLoad> for ExpectedLoad {
+    fn from(message: library::ExpectedLoad) -> Self {
+        let library::ExpectedLoad {
+            cpu_percent,
+            disk_io_per_sec,
+            network_mbit,
+        } = message;
+        Self {
+            cpu_percent,
+            disk_io_per_sec,
+            network_mbit,
+        }
+    }
+}
+
+impl From<ExpectedLoad> for library::ExpectedLoad {
+    fn from(load: ExpectedLoad) -> Self {
+        let ExpectedLoad {
+            cpu_percent,
+            disk_io_per_sec,
+            network_mbit,
+        } = load;
+        Self {
+            cpu_percent,
+            disk_io_per_sec,
+            network_mbit,
+        }
+    }
 }
 
 impl From<placement::RateResponse> for Ratings {

@@ -41,15 +41,8 @@ pub(crate) struct RateArgs {
     /// Size of a disk; can be given several times, all disks go to one datastore
     #[arg(long, value_name = "SIZE", value_parser = values::disk_size)]
     disk: Vec<u64>,
-    /// CPU that the machine is expected to use, in percent of its own processors
-    #[arg(long, value_name = "PERCENT")]
-    expected_cpu: Option<f64>,
-    /// Disk operations a second that are expected
-    #[arg(long, value_name = "NUMBER")]
-    expected_disk_io: Option<f64>,
-    /// Mbit/s that are expected
-    #[arg(long, value_name = "NUMBER")]
-    expected_network: Option<f64>,
+    #[command(flatten)]
+    expected: Expected,
     /// Rate hosts for a move of this machine
     #[arg(long)]
     vm: Option<String>,
@@ -113,6 +106,20 @@ fn weights(text: &str) -> Result<Weights, String> {
     }
 }
 
+/// What machines are expected to use.
+#[derive(Debug, Args)]
+pub(crate) struct Expected {
+    /// CPU that the machine is expected to use, in percent of its own processors
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) expected_cpu: Option<f64>,
+    /// Disk operations a second that are expected
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) expected_disk_io: Option<f64>,
+    /// Mbit/s that are expected
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) expected_network: Option<f64>,
+}
+
 /// What is rated for when nothing is said.
 const MEMORY_DEFAULT: u64 = 128 << 20;
 
@@ -132,14 +139,14 @@ async fn rate(session: &Session, args: RateArgs) -> Result<Exit, Failure> {
         memory_bytes: args.memory.unwrap_or(default),
         disk_bytes: total(&args.disk)?,
         images: args.image,
-        expected_cpu_percent: args.expected_cpu,
+        expected_cpu_percent: args.expected.expected_cpu,
         group: args.group,
         host: args.host,
         placing: Placing {
             goal: args.goal.map(Into::into),
             weights: args.weights,
-            expected_disk_io_per_sec: args.expected_disk_io,
-            expected_network_mbit: args.expected_network,
+            expected_disk_io_per_sec: args.expected.expected_disk_io,
+            expected_network_mbit: args.expected.expected_network,
             networks: args.network,
             highly_available: args.highly_available,
             host_tags: args.host_tag,
@@ -196,6 +203,14 @@ fn tell(session: &Session, value: &Value) -> Result<Exit, Failure> {
 }
 
 fn learnt(load: &ExpectedLoad) -> String {
+    format!(
+        "Expected by what it used in the last week: {}.",
+        words(load)
+    )
+}
+
+/// What is expected, without what is not said.
+pub(crate) fn words(load: &ExpectedLoad) -> String {
     let parts = [
         (load.cpu_percent, "% CPU"),
         (load.disk_io_per_sec, "disk operations/s"),
@@ -205,8 +220,5 @@ fn learnt(load: &ExpectedLoad) -> String {
         .iter()
         .filter_map(|(figure, unit)| Some(format!("{:.1} {unit}", (*figure)?)));
     let said: Vec<String> = said.collect();
-    format!(
-        "Expected by what it used in the last week: {}.",
-        said.join(", ")
-    )
+    said.join(", ")
 }

@@ -1,18 +1,33 @@
 //! What a guest is told when it first boots, in the words of cloud-init's NoCloud: the files of its seed.
 //!
 //! `meta-data` has the id of the instance, the host name, and keys of the user that the image comes with. `user-data` is what
-//! a person wrote, word for word; else cloud-config for users and time zone. The two never meet in one guest.
+//! a person wrote, word for word, and `vendor-data` then the cloud-config for users and time zone: cloud-init does both, and
+//! where they say different things, what the person wrote. Without such words that cloud-config is the `user-data`.
 
 use std::fmt::Write as _;
 
 use contracts::host::GuestSetup;
 use contracts::{Status, limits, names};
 
-/// The two files.
+/// The files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
     pub meta_data: String,
     pub user_data: String,
+    pub vendor_data: Option<String>,
+}
+
+impl Seed {
+    /// Those that there are, with their names.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let always = [
+            ("meta-data", self.meta_data.as_str()),
+            ("user-data", self.user_data.as_str()),
+        ];
+        let vendor_data = self.vendor_data.iter();
+        let vendor_data = vendor_data.map(|text| ("vendor-data", text.as_str()));
+        always.into_iter().chain(vendor_data)
+    }
 }
 
 /// All files together: keys and user data have limits of their own far below.
@@ -26,21 +41,20 @@ pub fn seed(vm_id: &str, setup: &GuestSetup) -> Result<Seed, Status> {
     for user in &setup.users {
         names::check_ssh_keys("guest.users.ssh_keys", &user.ssh_keys)?;
     }
-    let has_own = !setup.users.is_empty() || !setup.time_zone.is_empty();
-    if has_own && !setup.user_data.is_empty() {
-        let message = "The guest is given user data, and users or a time zone beside it.";
-        return Err(Status::invalid("guest.user_data", message)
-            .action("Name users and time zone in the user data."));
-    }
+    let is_told_more = !setup.users.is_empty() || !setup.time_zone.is_empty();
+    let (user_data, vendor_data) = match (setup.user_data.as_str(), is_told_more) {
+        ("", _) => (cloud_config(setup), None),
+        (text, false) => (text.to_owned(), None),
+        (text, true) => (text.to_owned(), Some(cloud_config(setup))),
+    };
     let seed = Seed {
         meta_data: meta_data(vm_id, setup),
-        user_data: match setup.user_data.as_str() {
-            "" => cloud_config(setup),
-            text => text.to_owned(),
-        },
+        user_data,
+        vendor_data,
     };
     let is_long = setup.user_data.len() > limits::USER_DATA_BYTES_MAX;
-    if is_long || seed.meta_data.len() + seed.user_data.len() > SEED_BYTES_MAX {
+    let bytes = seed.files().map(|(_, text)| text.len()).sum::<usize>();
+    if is_long || bytes > SEED_BYTES_MAX {
         let message = "What the guest is told is too long.";
         return Err(Status::invalid("guest.user_data", message).action("Shorten it."));
     }
@@ -137,20 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_wrote_is_handed_over_word_for_word_and_alone() {
+    fn what_a_person_wrote_is_handed_over_word_for_word_and_all_else_beside_it() {
         let script = GuestSetup {
             user_data: "#!/bin/sh\ntouch /x\n".to_owned(),
             ..setup()
         };
-        assert_eq!(
-            seed("vm-1", &script).unwrap().user_data,
-            "#!/bin/sh\ntouch /x\n"
-        );
+        let alone = seed("vm-1", &script).unwrap();
+        assert_eq!(alone.user_data, script.user_data);
+        assert_eq!(alone.vendor_data, None);
         let both = GuestSetup {
             time_zone: "UTC".to_owned(),
-            ..script
+            ..script.clone()
         };
-        assert_eq!(seed("vm-1", &both).unwrap_err().field, "guest.user_data");
+        let both = seed("vm-1", &both).unwrap();
+        assert_eq!(both.user_data, script.user_data);
+        let rest = "#cloud-config\ntimezone: \"UTC\"\n";
+        assert_eq!(both.vendor_data.as_deref(), Some(rest));
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl<'a> Shelf<'a> {
             memory_bytes: hardware.memory_bytes,
             disks,
             networks: hardware.networks,
+            expected_load: hardware.expected_load,
             tags: template.tags.clone(),
             user_data: Some(self.user_data(&guest)?),
             guest: Some(GuestSetup {

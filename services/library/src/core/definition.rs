@@ -4,7 +4,9 @@
 //! keeps names apart. None is renamed; it is copied, and the old one removed.
 
 use contracts::host::disk::Source;
-use contracts::library::{GuestProfile, HardwareProfile, Put, Template, TemplateDisk};
+use contracts::library::{
+    ExpectedLoad, GuestProfile, HardwareProfile, Put, Template, TemplateDisk,
+};
 use contracts::records::Record;
 use contracts::{ObjectRef, Status, limits, names};
 use uuid::Uuid;
@@ -235,13 +237,31 @@ fn check_hardware(profile: &HardwareProfile) -> Result<(), Status> {
         return refused("disk_bytes", message, "Give it 1 byte to 64 TiB.");
     }
     let unknown = profile.networks.iter().find(|name| *name != USER_NETWORK);
-    match unknown {
-        None => Ok(()),
-        Some(name) => {
-            let message = format!("There is no network {:?}.", names::shorten(name));
-            refused("networks", message, "Use the network \"user\".")
+    if let Some(name) = unknown {
+        let message = format!("There is no network {:?}.", names::shorten(name));
+        return refused("networks", message, "Use the network \"user\".");
+    }
+    check_load(&profile.expected_load.unwrap_or_default())
+}
+
+fn check_load(load: &ExpectedLoad) -> Result<(), Status> {
+    for (field, expected, max) in [
+        ("cpu_percent", load.cpu_percent, 100.0),
+        (
+            "disk_io_per_sec",
+            load.disk_io_per_sec,
+            limits::EXPECTED_LOAD_MAX,
+        ),
+        ("network_mbit", load.network_mbit, limits::EXPECTED_LOAD_MAX),
+    ] {
+        let expected = expected.unwrap_or(0.0);
+        if !(0.0..=max).contains(&expected) {
+            let message = format!("A machine cannot be expected to use {expected}.");
+            let field = format!("expected_load.{field}");
+            return Err(Status::invalid(&field, message).action(format!("Use 0 to {max}.")));
         }
     }
+    Ok(())
 }
 
 fn check_guest(profile: &GuestProfile) -> Result<(), Status> {
@@ -287,12 +307,6 @@ fn check_user_data(profile: &GuestProfile) -> Result<(), Status> {
     if !text.is_empty() && !profile.answer_item_id.is_empty() {
         let message = "The profile has user data of its own and an answer file.";
         return Err(Status::invalid("answer_file", message).action("Leave out one of the two."));
-    }
-    let is_whole = !text.is_empty() || !profile.answer_item_id.is_empty();
-    if is_whole && !(profile.users.is_empty() && profile.time_zone.is_empty()) {
-        let message = "The profile has user data, and users or a time zone beside it.";
-        return Err(Status::invalid("user_data", message)
-            .action("Name users and time zone in the user data, or leave it out."));
     }
     Ok(())
 }

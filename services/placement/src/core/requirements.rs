@@ -12,9 +12,6 @@ const IMAGE_CHARS_MAX: usize = 512;
 /// Names of one kind that one machine may ask for; a processor has some two hundred features.
 const WORDS_MAX: usize = 1_000;
 
-/// Of operations or Mbit a second; no machine moves as much.
-const EXPECTED_MAX: f64 = 1e9;
-
 /// Refuses what no machine can need.
 pub fn check(needs: Option<&Requirements>) -> Result<&Requirements, Status> {
     let needs = needs.ok_or_else(|| {
@@ -63,9 +60,9 @@ fn check_expected(needs: &Requirements) -> Result<(), Status> {
         ("expected_network_mbit", needs.expected_network_mbit),
     ] {
         let expected = expected.unwrap_or(0.0);
-        if !(0.0..=EXPECTED_MAX).contains(&expected) {
+        if !(0.0..=limits::EXPECTED_LOAD_MAX).contains(&expected) {
             let message = format!("A machine cannot be expected to need {expected}.");
-            let action = format!("Use 0 to {EXPECTED_MAX}.");
+            let action = format!("Use 0 to {}.", limits::EXPECTED_LOAD_MAX);
             return Err(wrong(field, message, action));
         }
     }

@@ -332,4 +332,29 @@ async fn templates_are_made_changed_copied_and_carried_in_files_by_the_command()
     let plan = muster("vm create web-{n} --template guest --count 2 --dry-run -o json");
     assert!(plan.contains("image") && plan.contains("host-1"), "{plan}");
     assert!(client.vms().await.is_empty());
+
+    // 20 % of its processors are expected of a machine, unless its template says otherwise.
+    let default = cpu_added(&client).await;
+    let shown = muster("profile hardware edit small --expected-cpu 90");
+    assert!(shown.contains("90.0 % CPU"), "{shown}");
+    eventually("nine tenths to be reckoned with", async || {
+        let ratio = cpu_added(&client).await / default;
+        (ratio > 4.4 && ratio < 4.6).then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+/// By how much a machine of the template would raise the use of its host's processors.
+async fn cpu_added(client: &Client) -> f64 {
+    let path = format!("{VMS}?dry_run=true");
+    let plan = client
+        .send("POST", &path, Some(of_template("web", "host-1")))
+        .await
+        .unwrap()
+        .body;
+    let resources = plan["ratings"][0]["resources"].as_array().unwrap();
+    let cpu = resources.iter().find(|r| r["resource"] == "cpu").unwrap();
+    let percent = |name: &str| cpu[name].as_f64().unwrap();
+    percent("used_percent_after") - percent("used_percent_before")
 }

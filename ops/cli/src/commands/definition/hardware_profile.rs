@@ -1,9 +1,10 @@
 //! `muster profile hardware`.
 
 use clap::Args;
-use contracts::rest::{HardwareProfile, SetHardwareProfile};
+use contracts::rest::{ExpectedLoad, HardwareProfile, SetHardwareProfile};
 
 use super::{Common, Kind, tags};
+use crate::commands::placement::{Expected, words};
 use crate::error::Failure;
 use crate::output::detail::Detail;
 use crate::output::{Column, Output, human};
@@ -31,6 +32,8 @@ pub(crate) struct Words {
     /// Network for a card, or none; can be given several times [default: user]
     #[arg(long)]
     network: Vec<String>,
+    #[command(flatten)]
+    expected: Expected,
 }
 
 pub(crate) struct HardwareProfiles;
@@ -59,6 +62,14 @@ impl Kind for HardwareProfiles {
             .line("Memory", human::bytes(profile.memory_bytes))
             .line("Blank disks", sizes(&profile.disk_bytes))
             .line("Networks", profile.networks.join(", "))
+            .line(
+                "Expected load",
+                profile
+                    .expected_load
+                    .as_ref()
+                    .map(words)
+                    .unwrap_or_default(),
+            )
             .line("Owner", &profile.owner)
             .line("Tags", tags(&profile.tags))
             .line("Description", &profile.description)
@@ -84,6 +95,7 @@ impl Kind for HardwareProfiles {
             [one] if one == NO_NETWORK => set.networks.clear(),
             _ => set.networks = words.network,
         }
+        expect(words.expected, &mut set.expected_load);
         Ok(())
     }
 
@@ -96,6 +108,17 @@ impl Kind for HardwareProfiles {
             tags: &mut set.tags,
         }
     }
+}
+
+/// What is said stands in for what was there.
+fn expect(said: Expected, load: &mut Option<ExpectedLoad>) {
+    let known = load.take().unwrap_or_default();
+    let new = ExpectedLoad {
+        cpu_percent: said.expected_cpu.or(known.cpu_percent),
+        disk_io_per_sec: said.expected_disk_io.or(known.disk_io_per_sec),
+        network_mbit: said.expected_network.or(known.network_mbit),
+    };
+    *load = (new != ExpectedLoad::default()).then_some(new);
 }
 
 fn sizes(bytes: &[u64]) -> String {

@@ -44,11 +44,7 @@ fn disk(seed: &Seed) -> io::Result<Vec<u8>> {
     let options = fatfs::FormatVolumeOptions::new().volume_label(LABEL);
     fatfs::format_volume(&mut disk, options)?;
     let volume = fatfs::FileSystem::new(&mut disk, fatfs::FsOptions::new())?;
-    let files = [
-        ("meta-data", &seed.meta_data),
-        ("user-data", &seed.user_data),
-    ];
-    for (name, text) in files {
+    for (name, text) in seed.files() {
         let mut file = volume.root_dir().create_file(name)?;
         file.write_all(text.as_bytes())?;
     }
@@ -67,6 +63,7 @@ mod tests {
         let seed = Seed {
             meta_data: "local-hostname: web-01\n".to_owned(),
             user_data: "#".repeat(64 << 10),
+            vendor_data: Some("#cloud-config\n".to_owned()),
         };
         let mut content = disk(&seed).unwrap();
         let mut disk = Cursor::new(content.as_mut_slice());
@@ -78,7 +75,9 @@ mod tests {
             file.read_to_string(&mut text).unwrap();
             text
         };
-        assert_eq!(read("meta-data"), seed.meta_data);
-        assert_eq!(read("user-data"), seed.user_data);
+        assert_eq!(seed.files().count(), 3);
+        for (name, text) in seed.files() {
+            assert_eq!(read(name), text);
+        }
     }
 }

@@ -122,6 +122,13 @@ fn take_over(state: &mut State, resolved: Resolved) {
     for (key, value) in resolved.tags {
         request.tags.entry(key).or_insert(value);
     }
+    if let Some(load) = resolved.expected_load {
+        let placing = request.placing.get_or_insert_default();
+        let or = |asked: &mut Option<f64>, expected| *asked = asked.or(expected);
+        or(&mut placing.expected_cpu_percent, load.cpu_percent);
+        or(&mut placing.expected_disk_io_per_sec, load.disk_io_per_sec);
+        or(&mut placing.expected_network_mbit, load.network_mbit);
+    }
     let mut guest = resolved.guest.unwrap_or_default();
     personalise(&mut guest, request);
     state.guest = Some(guest);

@@ -68,6 +68,7 @@ impl Templates for FakeTemplates {
                 source: disk::Source::Overlay.into(),
                 ..ResolvedDisk::default()
             }],
+            expected_load: None,
             networks: vec!["user".to_owned()],
             tags: [("os".to_owned(), "debian".to_owned())].into(),
             guest: Some(GuestSetup {
