@@ -3,6 +3,7 @@
 mod hosts;
 mod inventory;
 mod library;
+mod parcels;
 mod placement;
 mod refresher;
 mod templates;
@@ -274,6 +275,9 @@ impl Fleet {
             let images = host.images().into_iter();
             let named = images.filter(|file| *file == format!("{name}.raw"));
             lines.extend(named.map(|file| format!("image on {} {file}", host.id)));
+            let parcels = host.parcels.lock().unwrap();
+            let packed = parcels.values().filter(|vm| *vm == name);
+            lines.extend(packed.map(|vm| format!("parcel of {vm} on {}", host.id)));
         }
         lines.extend(self.placement.claims_of(name));
         lines.extend(self.refresher.intervals_of(name));
