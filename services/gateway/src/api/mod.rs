@@ -145,6 +145,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(vms::get, vms::update, vms::delete))
         .routes(routes!(vms::act))
         .routes(routes!(vms::clone))
+        .routes(routes!(vms::store))
         .routes(routes!(console::screenshot))
         .routes(routes!(console::log))
         .routes(routes!(jobs::list))
@@ -173,6 +174,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
             library::remove_item
         ))
         .routes(routes!(library::convert_item))
+        .routes(routes!(library::deploy_item))
         .routes(routes!(
             templates::list_templates,
             templates::create_template
