@@ -66,7 +66,7 @@ pub use simulate::{
     Bottleneck, Simulate, SimulatedMachines, SimulatedOutcome, SimulatedResource, Simulation,
 };
 pub use status::{Counts, Status, Versions};
-pub use stored::{DeployVm, StoreVm};
+pub use stored::{DeployVm, MakeTemplate, StoreVm};
 pub use template::{SetTemplate, Template, TemplateDisk, TemplateList};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};
 pub use webhook::{

@@ -17,6 +17,24 @@ pub struct StoreVm {
     pub keep: bool,
 }
 
+/// A template that is to be made of a machine that is stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeTemplate {
+    /// Of the template, and of a hardware profile with what the machine is made of.
+    pub name: String,
+    /// Share of the library that its disks are stored in, by id or name.
+    pub share: String,
+    /// Folder below the share that they lie in; the one above it is there. Absent: the template's name, at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Absent: who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
 /// How a machine that is stored is brought back; what is absent is as it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]

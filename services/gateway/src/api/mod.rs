@@ -146,6 +146,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(vms::act))
         .routes(routes!(vms::clone))
         .routes(routes!(vms::store))
+        .routes(routes!(vms::make_template))
         .routes(routes!(console::screenshot))
         .routes(routes!(console::log))
         .routes(routes!(jobs::list))

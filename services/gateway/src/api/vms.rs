@@ -7,7 +7,7 @@ use contracts::jobs::job_params::Kind;
 use contracts::names::shorten;
 use contracts::records::Record;
 use contracts::rest::{
-    self, ChangeOptions, CloneVm, CreateVm, DeleteOptions, Page, StoreVm, UpdateVm,
+    self, ChangeOptions, CloneVm, CreateVm, DeleteOptions, MakeTemplate, Page, StoreVm, UpdateVm,
 };
 use contracts::{Code, Status};
 use kit::records::Stored;
@@ -86,6 +86,22 @@ pub(super) async fn store(
     Body(request): Body<StoreVm>,
 ) -> Outcome<Response> {
     let store = storing::vm_store(find(&asked, &text)?.id, request)?;
+    submit(&asked, Kind::VmStore(store), options).await
+}
+
+/// Makes a template of a virtual machine that is stopped.
+///
+/// Its disks are stored as images of the library, and a hardware profile of the template's name says what it is made of.
+#[utoipa::path(post, path = "/api/v1/vms/{id_or_name}/actions/make-template", tag = "virtual machines", operation_id = "make_template",
+    params(("id_or_name" = String, Path), ChangeOptions, ChangeHeaders), request_body = MakeTemplate,
+    responses(Changed, Failed))]
+pub(super) async fn make_template(
+    asked: Asked,
+    Path(text): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<MakeTemplate>,
+) -> Outcome<Response> {
+    let store = storing::vm_template(find(&asked, &text)?.id, request, PRINCIPAL)?;
     submit(&asked, Kind::VmStore(store), options).await
 }
 

@@ -16,6 +16,35 @@ pub(crate) fn vm_store(vm_id: String, request: rest::StoreVm) -> Outcome<jobs::V
         share,
         path: path.unwrap_or_default(),
         keep,
+        ..jobs::VmStore::default()
+    })
+}
+
+pub(crate) fn vm_template(
+    vm_id: String,
+    request: rest::MakeTemplate,
+    principal: &str,
+) -> Outcome<jobs::VmStore> {
+    let rest::MakeTemplate {
+        name,
+        share,
+        path,
+        owner,
+        description,
+    } = request;
+    let template = jobs::TemplateOf {
+        name,
+        owner: owner.unwrap_or_else(|| principal.to_owned()),
+        description,
+    };
+    let store = rest::StoreVm {
+        share,
+        path,
+        keep: true,
+    };
+    Ok(jobs::VmStore {
+        template: Some(template),
+        ..vm_store(vm_id, store)?
     })
 }
 

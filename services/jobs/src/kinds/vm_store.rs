@@ -1,5 +1,5 @@
 //! Stores a machine that is off in a share of the library: its disks, each a file of its own, and a definition that it is
-//! brought back by. Then it goes from its host, unless it is to be kept.
+//! brought back by. Then it goes from its host, unless it is to be kept. Or the disks alone, and a template is made of them.
 //!
 //! The files are made ready at the host, and come into a hidden folder of the share. It gets its name when all are whole, on
 //! disk and verified; only then is anything taken away.
@@ -24,6 +24,7 @@ use crate::fleet::Fleet;
 use crate::hands::{Calls, Done, Hands};
 
 mod share;
+mod template;
 
 use share::Share;
 
@@ -44,6 +45,9 @@ pub(crate) struct State {
     /// Where the files come into, below the share.
     #[prost(string, tag = "6")]
     hidden_folder: String,
+    /// Of a template: its disks as items of the library.
+    #[prost(string, repeated, tag = "7")]
+    item_ids: Vec<String>,
 }
 
 pub(crate) static KIND: Table<State> = Table {
@@ -96,6 +100,27 @@ pub(crate) static KIND: Table<State> = Table {
             undo: Undo::Impossible("The machine is in the library alone."),
         },
         Step {
+            name: "items",
+            description: "Wait until the library has seen the disks",
+            needed: State::is_template,
+            action: |hands, state| Box::pin(template::find_items(hands, state)),
+            undo: Undo::Nothing("It only looks."),
+        },
+        Step {
+            name: "profile",
+            description: "Make a hardware profile of what the machine is made of",
+            needed: State::is_template,
+            action: |hands, state| Box::pin(template::put_profile(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(template::remove_profile(hands, state))),
+        },
+        Step {
+            name: "template",
+            description: "Make the template",
+            needed: State::is_template,
+            action: |hands, state| Box::pin(template::put(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(template::remove(hands, state))),
+        },
+        Step {
             name: "keep",
             description: "Keep what is stored, and remove what was made to send it",
             needed: always,
@@ -125,12 +150,21 @@ pub(super) fn read(request: &VmStore, world: &World) -> Result<State, Status> {
     if !request.path.is_empty() {
         check_folder_path("path", &request.path)?;
     }
+    let mut request = request.clone();
+    if let Some(wanted) = &request.template {
+        template::read(wanted)?;
+        if request.path.is_empty() {
+            request.path.clone_from(&wanted.name);
+        }
+        check_folder_path("path", &request.path)?;
+        request.keep = true;
+    }
     Ok(State {
         machine: Machine {
             vm_id: request.vm_id.clone(),
             ..Machine::default()
         },
-        request: request.clone(),
+        request,
         parcel_id: world.new_id(),
         ..State::default()
     })
@@ -145,6 +179,10 @@ fn look(fleet: &Fleet, moment: Moment, state: &mut State) -> Result<(), Status> 
 }
 
 impl State {
+    fn is_template(&self) -> bool {
+        self.request.template.is_some()
+    }
+
     /// `<share>/<folder>`.
     fn title(&self) -> String {
         format!("{}/{}", self.share.name, self.request.path)
@@ -172,6 +210,7 @@ impl State {
             owner: vm.owner,
             description: vm.description,
             tags: vm.tags,
+            disks_only: self.is_template(),
             ..PackVmRequest::default()
         })
     }
@@ -203,6 +242,10 @@ impl State {
 /// Has the host and the library server say why they would not.
 async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Status> {
     state.share = share::find(calls, &state.request.share).await?;
+    if let Some(wanted) = &state.request.template {
+        let vm = calls.fleet.vm(&state.machine.vm_id)?;
+        template::check(calls, &vm, wanted).await?;
+    }
     if state.machine.host_id.is_empty() {
         return Ok(Plan::default());
     }
@@ -311,5 +354,8 @@ async fn close(hands: &Hands, state: &State, made: Made) -> Result<Done, Status>
 async fn keep(hands: &Hands, state: &State) -> Result<Done, Status> {
     close(hands, state, Made::Kept).await?;
     unpack(hands, state).await?;
+    if state.is_template() {
+        return Done::quiet();
+    }
     share::wait_for_item(hands, &state.share, &state.request.path).await
 }

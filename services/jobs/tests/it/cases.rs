@@ -6,7 +6,8 @@ use contracts::inventory::{Reserves, host};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
     GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostSet, HostTarget, ImageCopy,
-    ImageDelete, ItemConvert, Refresh, RefresherSet, VmCreate, VmStore, VmTarget, VmUpdate,
+    ImageDelete, ItemConvert, Refresh, RefresherSet, TemplateOf, VmCreate, VmStore, VmTarget,
+    VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::refresher::Interval;
@@ -94,6 +95,15 @@ impl Case {
                 ..VmCreate::default()
             }),
             "vm_create" => Kind::VmCreate(create(name)),
+            "vm_store" if self.way == TEMPLATE => Kind::VmStore(VmStore {
+                vm_id: fleet.put_vm_of_disks(name).await,
+                share: "images".to_owned(),
+                template: Some(TemplateOf {
+                    name: name.to_owned(),
+                    ..TemplateOf::default()
+                }),
+                ..VmStore::default()
+            }),
             "vm_store" => Kind::VmStore(VmStore {
                 vm_id: vm(VmState::Stopped).await.vm_id,
                 share: "images".to_owned(),

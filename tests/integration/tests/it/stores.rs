@@ -312,3 +312,50 @@ async fn a_cancel_and_a_full_disk_leave_the_machine_where_it_was_and_nothing_els
     client.done("POST", deploy, to).await;
     invariants::hold(&fleet).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_made_of_a_machine_and_machines_of_it() {
+    let mut fleet = Fleet::start(1).await;
+    let share = open_library(&mut fleet).await;
+    let client = fleet.client.clone();
+    add_share(&client, &share).await;
+    // The host has just been started again.
+    let golden = small_vm("golden", false, false);
+    let made = client.submit_when_available("POST", VMS, golden).await;
+    assert_eq!(client.job_ended(&made).await["state"], "succeeded");
+    let golden = client.vm("golden").await.unwrap();
+    sign(&golden);
+    let muster = |command: &str| run(&client, command);
+    let plan = muster("vm make-template golden web --share images --dry-run");
+    assert!(plan.contains("template"), "{plan}");
+    muster(
+        "vm make-template golden web --share images --to deep/web --description 'for the web' --wait",
+    );
+    assert_eq!(names_in(&share.join("deep/web")), ["disk0.qcow2"]);
+    no_parcels(&fleet);
+    let template = client.get("/api/v1/templates/web").await.unwrap();
+    let shown = (
+        &template["status"],
+        &template["hardware_profile"],
+        &template["description"],
+    );
+    assert_eq!(
+        shown,
+        (&json!("ok"), &json!("web"), &json!("for the web")),
+        "{template:#}"
+    );
+    assert_eq!(template["disks"][0]["image"], "images/deep/web/disk0.qcow2");
+    let path = format!("{VMS}/golden/actions/make-template");
+    let again = |name: &str| json!({"name": name, "share": "images"});
+    refused(&client, &path, again("web"), 409, "template web already").await;
+    refused(&client, &path, again("deep"), 409, "deep already").await;
+
+    muster("vm create web-1 --template web --wait");
+    let made = client.vm("web-1").await.unwrap();
+    assert_eq!(
+        made["hardware"]["memory_bytes"],
+        golden["hardware"]["memory_bytes"]
+    );
+    assert!(is_signed(&made) && mac(&made) != mac(&golden));
+    assert_eq!(client.vm("golden").await.unwrap()["state"], "stopped");
+}

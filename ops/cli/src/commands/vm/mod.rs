@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Clone(clone::CloneArgs),
     /// Store a machine that is stopped in a share of the library
     Store(store::StoreArgs),
+    /// Make a template of a machine that is stopped: its disks become images of the library
+    MakeTemplate(store::TemplateArgs),
     /// Bring a stored machine back
     Deploy(store::DeployArgs),
     /// List machines
@@ -165,6 +167,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
         Command::Create(args) => create::run(session, *args).await,
         Command::Clone(args) => clone::run(session, args).await,
         Command::Store(args) => store::store(session, args).await,
+        Command::MakeTemplate(args) => store::make_template(session, args).await,
         Command::Deploy(args) => store::deploy(session, args).await,
         Command::List(args) => list(session, &KIND, &args).await,
         Command::Show(which) => show(session, "vm", &["vms", &which.vm], describe::describe).await,

@@ -1,7 +1,7 @@
-//! `muster vm store` and `muster vm deploy`.
+//! `muster vm store`, `muster vm deploy` and `muster vm make-template`.
 
 use clap::Args;
-use contracts::rest::{DeployVm, StoreVm};
+use contracts::rest::{DeployVm, MakeTemplate, StoreVm};
 use reqwest::Method;
 
 use crate::change::make;
@@ -25,6 +25,29 @@ pub(crate) struct StoreArgs {
     /// Leave the machine where it is, too
     #[arg(long)]
     keep: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArgs {
+    /// Name or id of the machine; it must be stopped
+    #[arg(value_parser = values::object)]
+    vm: String,
+    /// Name of the template, and of its hardware profile
+    name: String,
+    /// Share of the library that its disks are stored in
+    #[arg(long)]
+    share: String,
+    /// Folder below the share that they lie in; the one above it is there [default: the template's name]
+    #[arg(long, value_name = "PATH")]
+    to: Option<String>,
+    /// Who owns it [default: who asks]
+    #[arg(long)]
+    owner: Option<String>,
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -65,6 +88,19 @@ pub(super) async fn store(session: &Session, args: StoreArgs) -> Result<Exit, Fa
         keep: args.keep,
     };
     let segments = ["vms", &args.vm, "actions", "store"];
+    let change = Request::change(Method::POST, &segments).body(&body)?;
+    make(session, vec![change], &args.change).await
+}
+
+pub(super) async fn make_template(session: &Session, args: TemplateArgs) -> Result<Exit, Failure> {
+    let body = MakeTemplate {
+        name: args.name,
+        share: args.share,
+        path: args.to,
+        owner: args.owner,
+        description: args.description,
+    };
+    let segments = ["vms", &args.vm, "actions", "make-template"];
     let change = Request::change(Method::POST, &segments).body(&body)?;
     make(session, vec![change], &args.change).await
 }

@@ -11,7 +11,7 @@ const POWER: Case = Case {
     way: "",
 };
 
-pub(crate) const CASES: [Case; 26] = [
+pub(crate) const CASES: [Case; 27] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -60,6 +60,17 @@ pub(crate) const CASES: [Case; 26] = [
         undoable: &["take", "pack", "folder", "send"],
         closing: &["keep", "release"],
         irrevocable: Some("disks"),
+        ..POWER
+    },
+    Case {
+        kind: "vm_store",
+        steps: &[
+            "take", "pack", "folder", "send", "name", "items", "profile", "template", "keep",
+            "release",
+        ],
+        undoable: &["take", "pack", "folder", "send", "profile", "template"],
+        closing: &["keep", "release"],
+        way: TEMPLATE,
         ..POWER
     },
     Case {

@@ -27,7 +27,9 @@ impl FakeLibrary {
     fn item(asked: String) -> Result<Item, Status> {
         let path = asked.strip_prefix("images/").map(str::to_owned);
         let is_machine = asked.ends_with(DEFINITION);
-        if asked.starts_with("none") || (path.is_some() && !is_machine) {
+        if asked.starts_with("none")
+            || (path.is_some() && !is_machine && !asked.ends_with(".qcow2"))
+        {
             let object = ObjectRef::new("library_item", &asked, "");
             return Err(Status::not_found(object));
         }

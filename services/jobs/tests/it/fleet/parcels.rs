@@ -19,6 +19,8 @@ pub(super) fn pack(
     if !request.check_only {
         host.parcels.lock().unwrap().insert(id.clone(), vm.name);
     }
+    let words = (!request.disks_only).then(|| DEFINITION.to_owned());
+    let names = [disk_file("disk0")].into_iter().chain(words);
     let file = |name: String| ParcelFile {
         path: format!("parcels/{id}-{name}"),
         name,
@@ -27,7 +29,7 @@ pub(super) fn pack(
     Ok(Parcel {
         parcel_id: id.clone(),
         datastore: "ds".to_owned(),
-        files: [disk_file("disk0"), DEFINITION.to_owned()].map(file).into(),
+        files: names.map(file).collect(),
     })
 }
 
