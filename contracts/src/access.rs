@@ -53,7 +53,12 @@ const MIRRORS: [(&str, &[&str]); 7] = [
     ("refresher", &[buckets::HOST_GROUP]),
     (
         "transfer",
-        &[buckets::HOST_GROUP, buckets::HOST, buckets::LIBRARY_SERVER],
+        &[
+            buckets::HOST_GROUP,
+            buckets::HOST,
+            buckets::LIBRARY_SERVER,
+            buckets::LIBRARY_SHARE,
+        ],
     ),
     ("performance", &[buckets::HOST_GROUP, buckets::HOST]),
 ];

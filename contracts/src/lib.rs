@@ -15,6 +15,7 @@ pub mod names;
 pub mod records;
 pub mod rest;
 pub mod status;
+pub mod stored;
 pub mod subjects;
 pub mod telemetry;
 

@@ -107,6 +107,27 @@ pub fn check_disk_path(field: &str, path: &str, format: &str) -> Result<(), Stat
     Err(Status::invalid(field, message).action(action))
 }
 
+/// Checks the path of a folder that is to be made in a share: no part of it is hidden or leads up.
+pub fn check_folder_path(field: &str, path: &str) -> Result<(), Status> {
+    /// Leaves room for what is put around it while the folder is filled; filesystems take 255.
+    const LAST_BYTES_MAX: usize = 180;
+    let is_fine =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(char::is_control);
+    let last = path.rsplit('/').next().unwrap_or(path);
+    if path.len() <= limits::LIBRARY_PATH_BYTES_MAX
+        && last.len() <= LAST_BYTES_MAX
+        && path.split('/').all(is_fine)
+    {
+        return Ok(());
+    }
+    let message = format!(
+        "{:?} cannot be the path of a folder in a share.",
+        shorten(path)
+    );
+    Err(Status::invalid(field, message)
+        .action("Name a path below the share, no part of which is hidden."))
+}
+
 /// Checks a name that people give to groups and the like: one line, not empty.
 pub fn check_title(field: &str, title: &str) -> Result<(), Status> {
     let ok = !title.trim().is_empty()
@@ -232,6 +253,16 @@ mod tests {
         ] {
             assert!(!ok(path, format), "{path} {format}");
         }
+    }
+
+    #[test]
+    fn a_folder_of_a_share_lies_below_it_and_is_seen() {
+        let ok = |path: &str| check_folder_path("path", path).is_ok();
+        assert!(ok("web-01") && ok("stored/of ann/web-01"));
+        for bad in ["", "/a", "a/", "../a", "a/../b", ".a", "a/.b", "a\0"] {
+            assert!(!ok(bad), "{bad}");
+        }
+        assert!(!ok(&"x".repeat(181)) && !ok(&"x/".repeat(600)));
     }
 
     #[test]

@@ -66,6 +66,8 @@ words! {
         AnswerFile = AnswerFile => "answer_file",
         Ovf = Ovf => "ovf",
         Ova = Ova => "ova",
+        /// The definition of a machine whose disks lie beside it.
+        StoredVm = StoredVm => "stored_vm",
     }
 }
 

@@ -25,6 +25,7 @@ mod rule;
 mod settings;
 mod simulate;
 mod status;
+mod stored;
 mod template;
 mod vm;
 mod webhook;
@@ -65,6 +66,7 @@ pub use simulate::{
     Bottleneck, Simulate, SimulatedMachines, SimulatedOutcome, SimulatedResource, Simulation,
 };
 pub use status::{Counts, Status, Versions};
+pub use stored::{DeployVm, MakeTemplate, StoreVm};
 pub use template::{SetTemplate, Template, TemplateDisk, TemplateList};
 pub use vm::{Disk, GuestFacts, Hardware, NetworkCard, Vm};
 pub use webhook::{

@@ -10,9 +10,9 @@ use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CloneVmRequest, CreateVmRequest, GetPictureRequest, Host, HostPicture,
-    ImageInfo, Level, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
-    RemoveImageRequest, ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation,
-    VmRef, VmReport,
+    ImageInfo, Level, PackVmRequest, Parcel, ParcelRef, ReadLogRequest, ReadLogResponse,
+    RefreshRequest, RefreshResponse, RemoveImageRequest, ScreenshotResponse, SendSamplesRequest,
+    SendSamplesResponse, VmOperation, VmRef, VmReport,
 };
 use contracts::subjects::buckets;
 use contracts::{Code, ObjectRef, Status, digest, names};
@@ -232,6 +232,26 @@ impl Host for Api {
         let work = async move { hypervisor.clone_machine(request).await };
         self.once(context, "CloneVm", (&operation_id, &vm_id), work)
             .await
+    }
+
+    async fn pack_vm(&self, context: &Context, request: PackVmRequest) -> Result<Parcel, Status> {
+        let hypervisor = self.hypervisor.clone();
+        let (operation_id, vm_id) = (request.operation_id.clone(), request.vm_id.clone());
+        let check_only = request.check_only;
+        let work = async move { hypervisor.pack(request).await };
+        match check_only {
+            true => work.await,
+            false => {
+                self.once(context, "PackVm", (&operation_id, &vm_id), work)
+                    .await
+            }
+        }
+    }
+
+    async fn drop_parcel(&self, context: &Context, request: ParcelRef) -> Result<Empty, Status> {
+        Fence::of(context, &request.vm_id, &self.fences).pass()?;
+        self.hypervisor.drop_parcel(&request.parcel_id).await?;
+        Ok(Empty {})
     }
 
     async fn remove_image(

@@ -143,9 +143,13 @@ fn open_data_end(
     let config = &parts.config;
     let settings = config.settings(&parts.common.data_dir)?;
     let world = parts.world.clone();
+    let roots = data::Roots::new(settings.datastores);
     let data = DataEnd::open(data::Settings {
         host_id: identity.host_id.clone(),
-        roots: data::Roots::new(settings.datastores),
+        roots: match config.roles.contains(&Role::Library) {
+            true => roots.with_shares_to_come(),
+            false => roots,
+        },
         folder: parts.folder().join("hashes"),
         listen: config.data_listen(&parts.common.bus.url)?,
         now_ms: Box::new(move || world.now_ms()),

@@ -138,6 +138,17 @@ impl Fleet {
         Ok(found.into_iter().next().map(|s| s.value))
     }
 
+    /// Refuses a name that a machine has.
+    pub(crate) fn check_name_free(&self, name: &str) -> Result<(), Status> {
+        let Some(vm) = self.vm_named(name)? else {
+            return Ok(());
+        };
+        let object = ObjectRef::new("vm", &vm.id, &vm.name);
+        let message = format!("There is a virtual machine {} already.", vm.name);
+        Err(Status::already_exists(object, message)
+            .action("Choose another name, or delete that machine."))
+    }
+
     /// The machine that has a hardware address.
     pub(crate) fn vm_with_mac(&self, mac: &str) -> Result<Option<Vm>, Status> {
         let found = self.vms.find(indexes::MAC, mac)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::call::{Call, Context};
-use contracts::host::{HostClient, VmOperation, VmRef, VmReport};
+use contracts::host::{HostClient, ParcelRef, VmOperation, VmRef, VmReport};
 use contracts::inventory::{ApplyVmReportRequest, InventoryClient};
 use contracts::jobs::{Job, Progress};
 use contracts::library::{LibraryClient, LibraryEndClient, TemplatesClient};
@@ -238,6 +238,27 @@ impl Hands {
         };
         let ask = |host: HostClient, context: Context| async move {
             host.delete_vm(&context, request).await
+        };
+        self.ask(host_id, ask).await.map(drop)
+    }
+
+    /// Has a host remove a parcel of a machine, or for one; one that is not there is no error, and one of a host that is no
+    /// longer one of the fleet's is nobody's.
+    pub(crate) async fn drop_parcel(
+        &self,
+        host_id: &str,
+        vm_id: &str,
+        parcel_id: &str,
+    ) -> Result<(), Status> {
+        if !self.fleet.knows_host(host_id)? {
+            return Ok(());
+        }
+        let request = &ParcelRef {
+            parcel_id: parcel_id.to_owned(),
+            vm_id: vm_id.to_owned(),
+        };
+        let ask = |host: HostClient, context: Context| async move {
+            host.drop_parcel(&context, request).await
         };
         self.ask(host_id, ask).await.map(drop)
     }

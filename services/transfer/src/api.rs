@@ -16,7 +16,9 @@ use kit::records::{Decision, Stored};
 use kit::service::Parts;
 use kit::world::World;
 
-use crate::core::checks::{check_rate, check_room, check_source, direction, endpoint, file_name};
+use crate::core::checks::{
+    check_rate, check_room, check_share, check_source, direction, endpoint, file_name,
+};
 use crate::core::state;
 use crate::driver::Driver;
 use crate::store::Store;
@@ -74,7 +76,11 @@ impl Api {
         let file = source.file.clone().unwrap_or_default();
         let facts = self.data_end(&from.id).look(context, &file).await?;
         check_source(request, &source, &facts)?;
-        check_room(&to, &target, &facts)?;
+        let folder = target.file.clone().unwrap_or_default().datastore;
+        match self.store.share(&to, &folder)? {
+            Some(share) => check_share(&share)?,
+            None => check_room(&to, &target, &facts)?,
+        }
         Ok(Prepared {
             plan: TransferPlan {
                 size_bytes: facts.size_bytes,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contracts::data::Encryption;
 use contracts::inventory::{Host, HostGroup, host};
-use contracts::library::Server;
+use contracts::library::{Server, Share};
 use contracts::records::indexes;
 use contracts::transfer::{Authority, DataEndRecord, TransferRecord};
 use contracts::{ObjectRef, Status, limits};
@@ -24,6 +24,7 @@ pub(crate) struct Store {
     hosts: Mirror<Host>,
     groups: Mirror<HostGroup>,
     library_servers: Mirror<Server>,
+    shares: Mirror<Share>,
 }
 
 impl Store {
@@ -36,6 +37,7 @@ impl Store {
             hosts: store.mirror().await?,
             groups: store.mirror().await?,
             library_servers: store.mirror().await?,
+            shares: store.mirror().await?,
         };
         Ok((opened, store))
     }
@@ -74,6 +76,12 @@ impl Store {
             status: host::Status::Responding.into(),
             ..Host::default()
         }))
+    }
+
+    /// A share of a library server, if the id is that of one.
+    pub(crate) fn share(&self, server: &Host, id: &str) -> Result<Option<Share>, Status> {
+        let found = self.shares.get(id)?.map(|stored| stored.value);
+        Ok(found.filter(|share| share.server_id == server.id))
     }
 
     pub(crate) fn data_end(&self, host: &Host) -> Result<DataEndRecord, Status> {

@@ -55,6 +55,7 @@ targets! {
     image_header: 20_000,
     image_reports: 1_000,
     definition: 1_000,
+    stored: 1_000,
     rest_bodies: 1_000,
     rest_lists: 10_000,
     messages: 10_000,

@@ -49,6 +49,9 @@ pub fn kind(path: &str, bytes: u64) -> Option<ItemKind> {
     if ["user-data", "meta-data", "network-config", "vendor-data"].contains(&name.as_str()) {
         return Some(ItemKind::AnswerFile);
     }
+    if name.ends_with(contracts::stored::ENDING) {
+        return Some(ItemKind::StoredVm);
+    }
     let (_, extension) = name.rsplit_once('.')?;
     Some(match extension {
         "img" | "ima" if FLOPPIES.contains(&bytes) => ItemKind::Floppy,
@@ -242,6 +245,11 @@ mod tests {
         assert_eq!(is("web/user-data", 1), Some(ItemKind::AnswerFile));
         assert_eq!(is("setup.sh", 1), Some(ItemKind::Script));
         assert_eq!(is("vm.ova", 1), Some(ItemKind::Ova));
+        assert_eq!(
+            is("web-01/Machine.muster.json", 1),
+            Some(ItemKind::StoredVm)
+        );
+        assert_eq!(is("web-01/package.json", 1), None);
         assert_eq!(is("README", 1), None);
         assert_eq!(is("x.txt", 1), None);
     }

@@ -1,22 +1,33 @@
-//! Which files the data end may touch: regular ones below its datastores, reached without any link.
+//! Which files the data end may touch: regular ones below its datastores and shares, reached without any link. In a share
+//! it makes files only in hidden folders that the library's end has made for them.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use contracts::data::{FileFacts, FileRef, FileStamp};
 use contracts::{Code, ObjectRef, Status, names};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-/// The datastores of the host by their names, and shares of the library by their ids. Shares are only read.
+/// What the name of a hidden folder of a share ends with that files come into.
+pub(crate) const PARCEL_ENDING: &str = ".parcel";
+
+/// The datastores of the host by their names, and shares of the library by their ids.
 #[derive(Clone, Debug, Default)]
 pub struct Roots {
     datastores: BTreeMap<String, PathBuf>,
-    shares: Arc<RwLock<BTreeMap<String, PathBuf>>>,
+    shares: Arc<RwLock<Shares>>,
+}
+
+#[derive(Debug, Default)]
+struct Shares {
+    by_id: BTreeMap<String, PathBuf>,
+    /// A library server that has just started has not heard yet which it has.
+    are_to_come: bool,
 }
 
 /// Where a file that is to be made will be: its folder, open, and its name there.
@@ -33,38 +44,56 @@ impl Roots {
         }
     }
 
+    /// Of a library server: until it has heard which shares it has, none is taken for one that is not there.
+    pub fn with_shares_to_come(self) -> Self {
+        self.shares_mut().are_to_come = true;
+        self
+    }
+
+    fn shares_mut(&self) -> RwLockWriteGuard<'_, Shares> {
+        self.shares.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Which shares there are from now on.
-    pub(super) fn set_shares(&self, shares: BTreeMap<String, PathBuf>) {
-        *self.shares.write().unwrap_or_else(PoisonError::into_inner) = shares;
+    pub(super) fn set_shares(&self, by_id: BTreeMap<String, PathBuf>) {
+        *self.shares_mut() = Shares {
+            by_id,
+            are_to_come: false,
+        };
+    }
+
+    fn shares(&self) -> RwLockReadGuard<'_, Shares> {
+        self.shares.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn share(&self, id: &str) -> Option<PathBuf> {
-        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
-        shares.get(id).cloned()
+        self.shares().by_id.get(id).cloned()
     }
 
-    /// The folder of a datastore.
-    fn root(&self, file: &FileRef) -> Result<&Path, Status> {
-        let root = self.datastores.get(&file.datastore).map(PathBuf::as_path);
-        root.ok_or_else(|| {
-            let message = format!(
-                "This host has no datastore {:?}.",
-                names::shorten(&file.datastore)
-            );
-            Status::new(Code::NotFound, message).action("List the host's datastores.")
-        })
+    /// The folder of a datastore or share.
+    fn root(&self, file: &FileRef) -> Result<PathBuf, Status> {
+        let share = self.share(&file.datastore);
+        let root = share.or_else(|| self.datastores.get(&file.datastore).cloned());
+        root.ok_or_else(|| self.no_root(file))
+    }
+
+    fn no_root(&self, file: &FileRef) -> Status {
+        if self.shares().are_to_come {
+            let message = "Which shares this library server has is not known yet.";
+            return Status::unavailable(message).action("It is tried again by itself.");
+        }
+        let message = format!(
+            "This host has no datastore {:?}.",
+            names::shorten(&file.datastore)
+        );
+        Status::new(Code::NotFound, message).action("List the host's datastores.")
     }
 
     /// Opens a file to read it. The kernel sees to it that the way stays below the datastore.
     pub(super) fn open(&self, file: &FileRef) -> Result<File, Status> {
         check_path(file)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let share = self.share(&file.datastore);
-        let root = match &share {
-            Some(share) => share,
-            None => self.root(file)?,
-        };
-        let opened = below(root, &file.path, flags);
+        let opened = below(&self.root(file)?, &file.path, flags);
         let opened = opened.map_err(|error| not_opened(file, error))?;
         let metadata = opened
             .metadata()
@@ -80,10 +109,14 @@ impl Roots {
 
     /// Opens the folder of a file that is to be made.
     pub(super) fn place(&self, file: &FileRef) -> Result<Place, Status> {
-        check_path(file)?;
+        let root = self.root(file)?;
+        match self.share(&file.datastore) {
+            Some(_) => check_parcel_path(file)?,
+            None => check_path(file)?,
+        }
         let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let opened = below(self.root(file)?, folder, flags);
+        let opened = below(&root, folder, flags);
         Ok(Place {
             folder: opened.map_err(|error| not_opened(file, error))?,
             name: name.to_owned(),
@@ -107,6 +140,24 @@ fn check_path(file: &FileRef) -> Result<(), Status> {
         return Ok(());
     }
     Err(refused(file, "is not a path below a datastore"))
+}
+
+/// A file in a hidden folder that was made for what comes. The folders above it, and the file, are as anywhere.
+fn check_parcel_path(file: &FileRef) -> Result<(), Status> {
+    let mut parts: Vec<&str> = file.path.split('/').collect();
+    let place = parts.len().checked_sub(2);
+    let folder = place.map_or("", |place| parts.remove(place));
+    let seen = FileRef {
+        path: parts.join("/"),
+        ..file.clone()
+    };
+    if folder.starts_with('.') && folder.ends_with(PARCEL_ENDING) && check_path(&seen).is_ok() {
+        return Ok(());
+    }
+    Err(refused(
+        file,
+        "is not in a folder of the share that files may come into",
+    ))
 }
 
 fn not_opened(file: &FileRef, error: Errno) -> Status {
@@ -241,5 +292,46 @@ mod tests {
         assert_eq!(roots.open(&elsewhere).unwrap_err().code(), Code::NotFound);
         assert!(roots.place(&file("images/new.raw")).is_ok());
         assert!(roots.place(&file("images/up/new.raw")).is_err());
+    }
+
+    #[test]
+    fn in_a_share_files_are_made_only_where_the_library_has_made_room_for_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let hidden = dir.path().join("share/deep/.web.p1.parcel");
+        std::fs::create_dir_all(&hidden).unwrap();
+        std::fs::create_dir_all(dir.path().join("share/.git")).unwrap();
+        std::fs::create_dir_all(dir.path().join(".out.p1.parcel")).unwrap();
+        symlink(&hidden, dir.path().join("share/.link.parcel")).unwrap();
+        let roots = Roots::new([]);
+        roots.set_shares([("ds".to_owned(), dir.path().join("share"))].into());
+        assert!(
+            roots
+                .place(&file("deep/.web.p1.parcel/disk0.qcow2"))
+                .is_ok()
+        );
+        for path in [
+            "disk0.qcow2",
+            "deep/disk0.qcow2",
+            ".git/disk0.qcow2",
+            ".link.parcel/disk0.qcow2",
+            "deep/.web.p1.parcel/.disk0.qcow2",
+            "deep/.web.p1.parcel/../disk0.qcow2",
+            "../.out.p1.parcel/disk0.qcow2",
+            ".web.p1.parcel",
+            "",
+        ] {
+            let refused = roots.place(&file(path)).err().map(|refusal| refusal.code());
+            assert_eq!(refused, Some(Code::FailedPrecondition), "{path}");
+        }
+        let early = Roots::new([]).with_shares_to_come();
+        let asked = early.place(&file("deep/.web.p1.parcel/disk0.qcow2"));
+        assert_eq!(asked.err().map(|e| e.code()), Some(Code::Unavailable));
+        // What is being brought is read by nobody.
+        std::fs::write(hidden.join("disk0.qcow2"), "x").unwrap();
+        assert!(
+            roots
+                .open(&file("deep/.web.p1.parcel/disk0.qcow2"))
+                .is_err()
+        );
     }
 }

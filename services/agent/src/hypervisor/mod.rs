@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
-    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse,
-    VmReport, VmState,
+    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, Level, PackVmRequest, Parcel,
+    ReadLogRequest, ReadLogResponse, VmReport, VmState,
 };
 use tokio::sync::broadcast;
 
@@ -94,6 +94,12 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// Makes a machine of another one that is off. Asked again with the same operation, it answers with the machine that is there.
     async fn clone_machine(&self, request: CloneVmRequest) -> Result<VmReport, Status>;
+
+    /// Makes files that can travel of a machine that is off, or only says what they will be. Files that are there are left.
+    async fn pack(&self, request: PackVmRequest) -> Result<Parcel, Status>;
+
+    /// Removes the files of a parcel, sent or received. One that is not there is no error.
+    async fn drop_parcel(&self, parcel_id: &str) -> Result<(), Status>;
 
     /// Removes an image that nothing lies on, or only says why it would not be. One that is not there is no error.
     async fn remove_image(&self, image: &str, check_only: bool) -> Result<(), Status>;

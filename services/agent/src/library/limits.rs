@@ -38,5 +38,5 @@ pub(super) const REGISTER_INTERVAL: Duration = Duration::from_secs(5);
 /// After a call to the library that failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
-/// Room that stays free on a share when a disk is converted there.
+/// Room that stays free on a share when something is made there.
 pub(super) const SHARE_FREE_BYTES_MIN: u64 = 64 << 20;

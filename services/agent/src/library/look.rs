@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use contracts::library::{Identity, ItemFacts, ItemKind};
+use contracts::stored;
 use rustix::fs::OFlags;
 
 use super::walk::{Seen, stamp};
@@ -69,8 +70,10 @@ pub(super) async fn look(
     }
     let (mut file, attribute, hash) = read_on(file, seen.kind, identity, stamp.bytes).await?;
     facts.content_hash = hash;
-    if seen.kind == ItemKind::AnswerFile {
-        check_answers(&mut file, &seen.path)?;
+    match seen.kind {
+        ItemKind::AnswerFile => check_answers(&mut file, &seen.path)?,
+        ItemKind::StoredVm => check_definition(&mut file)?,
+        _ => {}
     }
     Ok(Looked {
         file,
@@ -168,6 +171,18 @@ fn check_ova(file: &File) -> Result<(), String> {
         0 => Err("is an empty archive".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// A machine is brought back by it, so it must be one that can be.
+fn check_definition(file: &mut File) -> Result<(), String> {
+    let most = stored::DEFINITION_BYTES_MAX as u64;
+    let mut text = String::new();
+    let read = file.take(most + 1).read_to_string(&mut text);
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > most {
+        return Err(format!("is longer than {} KiB", most >> 10));
+    }
+    stored::StoredVm::parse(&text).map(drop)
 }
 
 /// YAML and XML are many things: only what says that it answers an installer is kept.

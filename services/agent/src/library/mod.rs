@@ -2,7 +2,7 @@
 //!
 //! Each share has a task of its own. The kernel says when something changes; refreshes find what it does not say. What a
 //! share has is told to the library as differences, as machines are to inventory. A file is never changed but for the
-//! extended attribute that has its id; new ones are made by conversions alone.
+//! extended attribute that has its id; new ones are made by conversions, and by parcels that come from hosts.
 //!
 //! Reading order: `walk`, `look` and `identity` (one file), `scan` (one look), `looks` (who waits for which), `share` (who owns it), `teller`, then
 //! this file. docs/library.md tells it as a whole.
@@ -13,6 +13,7 @@ mod index;
 mod limits;
 mod look;
 mod looks;
+mod parcels;
 mod scan;
 mod share;
 mod teller;
@@ -22,6 +23,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,11 +31,11 @@ use async_trait::async_trait;
 use contracts::call::{Call, Context};
 use contracts::common::Empty;
 use contracts::library::{
-    CheckShareRequest, CheckShareResponse, ConvertRequest, EndConversionRequest, Found,
-    LibraryClient, LibraryEnd, LookRequest, ReadTextRequest, ReadTextResponse, RegisterRequest,
-    Share,
+    CheckShareRequest, CheckShareResponse, CloseParcelRequest, ConvertRequest,
+    EndConversionRequest, Found, LibraryClient, LibraryEnd, LookRequest, OpenParcelRequest,
+    OpenParcelResponse, ParcelPlace, ReadTextRequest, ReadTextResponse, RegisterRequest, Share,
 };
-use contracts::{Code, ObjectRef, Status, names};
+use contracts::{ObjectRef, Status, names};
 use tokio::task::JoinHandle;
 
 use self::convert::Conversions;
@@ -71,6 +73,8 @@ pub struct Librarian {
     context: Context,
     conversions: Conversions,
     operations: Arc<Operations>,
+    /// It has heard which shares it has.
+    has_heard: AtomicBool,
 }
 
 /// A share with the task that keeps it.
@@ -105,6 +109,7 @@ impl Librarian {
             keepers: Mutex::default(),
             conversions: Conversions::default(),
             operations,
+            has_heard: AtomicBool::new(false),
             settings,
         }))
     }
@@ -169,6 +174,7 @@ impl Librarian {
         let roots = keepers.iter();
         let roots = roots.map(|(id, kept)| (id.clone(), PathBuf::from(&kept.share.path)));
         self.data.set_shares(roots.collect());
+        self.has_heard.store(true, Ordering::Release);
     }
 
     fn begin(&self, share: Share) -> Kept {
@@ -207,10 +213,20 @@ impl Librarian {
 
     /// The folder of a share.
     fn root(&self, share_id: &str) -> Result<PathBuf, Status> {
+        if !self.has_heard.load(Ordering::Acquire) {
+            let message =
+                "The library server has just started, and has not heard of its shares yet.";
+            return Err(Status::unavailable(message).action("Try again in a moment."));
+        }
         let keepers = self.keepers();
         let kept = keepers.get(share_id);
         let unknown = || Status::not_found(ObjectRef::new("library_share", share_id, ""));
         Ok(PathBuf::from(&kept.ok_or_else(unknown)?.share.path))
+    }
+
+    /// The folder of the share that a parcel is for.
+    fn root_of(&self, place: Option<&ParcelPlace>) -> Result<PathBuf, Status> {
+        self.root(place.map_or("", |place| place.share_id.as_str()))
     }
 
     /// The real path of a folder that may be a share.
@@ -265,14 +281,7 @@ impl LibraryEnd for Api {
         request: CheckShareRequest,
     ) -> Result<CheckShareResponse, Status> {
         let librarian = Arc::clone(&self.0);
-        // Storage that does not answer must hold up nobody else.
-        let checking = tokio::task::spawn_blocking(move || librarian.check(&request.path));
-        let path = checking.await.unwrap_or_else(|_| {
-            Err(Status::new(
-                Code::Internal,
-                "The folder could not be looked at.",
-            ))
-        })?;
+        let path = beside(move || librarian.check(&request.path)).await?;
         Ok(CheckShareResponse { path })
     }
 
@@ -301,10 +310,7 @@ impl LibraryEnd for Api {
         request: ReadTextRequest,
     ) -> Result<ReadTextResponse, Status> {
         let root = self.0.root(&request.share_id)?;
-        let reading = tokio::task::spawn_blocking(move || text::read(&root, &request.path));
-        reading
-            .await
-            .unwrap_or_else(|_| Err(Status::new(Code::Internal, "The file could not be read.")))
+        beside(move || text::read(&root, &request.path)).await
     }
 
     async fn convert(&self, _: &Context, request: ConvertRequest) -> Result<Empty, Status> {
@@ -329,12 +335,40 @@ impl LibraryEnd for Api {
     ) -> Result<Empty, Status> {
         let root = self.0.root(&request.share_id)?;
         let librarian = Arc::clone(&self.0);
-        let ending = tokio::task::spawn_blocking(move || {
-            convert::end(&librarian.conversions, &root, &request)
-        });
-        let ended = ending
-            .await
-            .unwrap_or_else(|_| Err(Status::internal("The conversion could not be ended.")));
-        ended.map(|()| Empty {})
+        beside(move || convert::end(&librarian.conversions, &root, &request)).await?;
+        Ok(Empty {})
     }
+
+    async fn open_parcel(
+        &self,
+        _: &Context,
+        request: OpenParcelRequest,
+    ) -> Result<OpenParcelResponse, Status> {
+        let root = self.0.root_of(request.place.as_ref())?;
+        beside(move || parcels::open(&root, &request)).await
+    }
+
+    async fn name_parcel(&self, _: &Context, request: ParcelPlace) -> Result<Empty, Status> {
+        let root = self.0.root_of(Some(&request))?;
+        beside(move || parcels::name(&root, &request)).await?;
+        Ok(Empty {})
+    }
+
+    async fn close_parcel(
+        &self,
+        _: &Context,
+        request: CloseParcelRequest,
+    ) -> Result<Empty, Status> {
+        let root = self.0.root_of(request.place.as_ref())?;
+        beside(move || parcels::close(&root, &request)).await?;
+        Ok(Empty {})
+    }
+}
+
+/// Storage that does not answer must hold up nobody else.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(Status::internal("The library's end failed in itself.")))
 }

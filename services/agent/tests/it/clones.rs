@@ -49,15 +49,15 @@ fn io(path: &Path, command: &str) -> String {
 }
 
 /// Writes a sign into a disk, as its guest would.
-fn write(path: &Path, sign: u8) {
+pub(crate) fn write(path: &Path, sign: u8) {
     io(path, &format!("write -P {sign} 1M 64k"));
 }
 
-fn holds(path: &Path, sign: u8) -> bool {
+pub(crate) fn holds(path: &Path, sign: u8) -> bool {
     !io(path, &format!("read -P {sign} 1M 64k")).contains("verification failed")
 }
 
-fn path_of(report: &VmReport) -> PathBuf {
+pub(crate) fn path_of(report: &VmReport) -> PathBuf {
     disk(report).path.into()
 }
 

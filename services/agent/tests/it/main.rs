@@ -17,6 +17,7 @@ mod found;
 mod host;
 mod images;
 mod life;
+mod parcels;
 mod refresh;
 mod refusals;
 mod samples;

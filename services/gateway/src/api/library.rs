@@ -11,14 +11,15 @@ use contracts::library::{
     ServerRef, ShareRef,
 };
 use contracts::rest::{
-    AddLibraryServer, AddLibraryShare, ChangeOptions, ConvertItem, LibraryFound, LibraryItem,
-    LibraryItemList, LibraryItemQuery, LibraryLookQuery, LibraryServerList, LibraryShare,
-    LibraryShareList, UpdateLibraryItem,
+    AddLibraryServer, AddLibraryShare, ChangeOptions, ConvertItem, DeployVm, LibraryFound,
+    LibraryItem, LibraryItemList, LibraryItemQuery, LibraryLookQuery, LibraryServerList,
+    LibraryShare, LibraryShareList, UpdateLibraryItem,
 };
 
-use super::Failed;
 use super::change::{ChangeHeaders, Changed, ReadHeaders, submit};
 use super::extract::{Asked, Body, Path, Query, Reflecting};
+use super::{Failed, vms};
+use crate::core::storing;
 use crate::error::Outcome;
 
 fn client(asked: &Asked) -> LibraryClient {
@@ -223,4 +224,21 @@ pub(super) async fn convert_item(
         target_path: request.path.unwrap_or_default(),
     };
     submit(&asked, Kind::ItemConvert(convert), options).await
+}
+
+/// Brings a stored virtual machine back.
+///
+/// The item is its definition, by its id or as `<share>/<path>`, or the folder that this lies in. What is stored stays.
+#[utoipa::path(post, path = "/api/v1/library/items/{item}/actions/deploy", tag = "library", operation_id = "deploy_library_item",
+    params(("item" = String, Path), ChangeOptions, ChangeHeaders), request_body = DeployVm,
+    responses(Changed, Failed))]
+pub(super) async fn deploy_item(
+    asked: Asked,
+    Path(item): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<DeployVm>,
+) -> Outcome<Response> {
+    let scope = vms::scope(&asked, request.group.as_deref(), request.host.as_deref())?;
+    let deploy = storing::vm_deploy(item, request, scope)?;
+    submit(&asked, Kind::VmCreate(deploy), options).await
 }

@@ -145,6 +145,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(vms::get, vms::update, vms::delete))
         .routes(routes!(vms::act))
         .routes(routes!(vms::clone))
+        .routes(routes!(vms::store))
+        .routes(routes!(vms::make_template))
         .routes(routes!(console::screenshot))
         .routes(routes!(console::log))
         .routes(routes!(jobs::list))
@@ -173,6 +175,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
             library::remove_item
         ))
         .routes(routes!(library::convert_item))
+        .routes(routes!(library::deploy_item))
         .routes(routes!(
             templates::list_templates,
             templates::create_template

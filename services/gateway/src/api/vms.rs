@@ -6,7 +6,9 @@ use contracts::jobs::VmTarget;
 use contracts::jobs::job_params::Kind;
 use contracts::names::shorten;
 use contracts::records::Record;
-use contracts::rest::{self, ChangeOptions, CloneVm, CreateVm, DeleteOptions, Page, UpdateVm};
+use contracts::rest::{
+    self, ChangeOptions, CloneVm, CreateVm, DeleteOptions, MakeTemplate, Page, StoreVm, UpdateVm,
+};
 use contracts::{Code, Status};
 use kit::records::Stored;
 
@@ -16,6 +18,7 @@ use super::{Failed, groups, hosts, lists, placement, refreshers};
 use crate::core::creating;
 use crate::core::list::ListQuery;
 use crate::core::requests::{self, Scope};
+use crate::core::storing;
 use crate::error::Outcome;
 
 pub(super) fn find(asked: &Asked, text: &str) -> Outcome<Stored<Vm>> {
@@ -68,6 +71,38 @@ pub(super) async fn clone(
 ) -> Outcome<Response> {
     let clone = creating::vm_clone(find(&asked, &text)?.id, request, PRINCIPAL)?;
     submit(&asked, Kind::VmCreate(clone), options).await
+}
+
+/// Stores a virtual machine that is stopped in a share of the library.
+///
+/// Its disks and a definition come into a folder of the share. Then the machine is gone from its host, unless it is to be kept.
+#[utoipa::path(post, path = "/api/v1/vms/{id_or_name}/actions/store", tag = "virtual machines", operation_id = "store_vm",
+    params(("id_or_name" = String, Path), ChangeOptions, ChangeHeaders), request_body = StoreVm,
+    responses(Changed, Failed))]
+pub(super) async fn store(
+    asked: Asked,
+    Path(text): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<StoreVm>,
+) -> Outcome<Response> {
+    let store = storing::vm_store(find(&asked, &text)?.id, request)?;
+    submit(&asked, Kind::VmStore(store), options).await
+}
+
+/// Makes a template of a virtual machine that is stopped.
+///
+/// Its disks are stored as images of the library, and a hardware profile of the template's name says what it is made of.
+#[utoipa::path(post, path = "/api/v1/vms/{id_or_name}/actions/make-template", tag = "virtual machines", operation_id = "make_template",
+    params(("id_or_name" = String, Path), ChangeOptions, ChangeHeaders), request_body = MakeTemplate,
+    responses(Changed, Failed))]
+pub(super) async fn make_template(
+    asked: Asked,
+    Path(text): Path<String>,
+    Query(options): Query<ChangeOptions>,
+    Body(request): Body<MakeTemplate>,
+) -> Outcome<Response> {
+    let store = storing::vm_template(find(&asked, &text)?.id, request, PRINCIPAL)?;
+    submit(&asked, Kind::VmStore(store), options).await
 }
 
 /// One virtual machine.

@@ -80,7 +80,7 @@ fn check_words(name: &str, description: &str, tags: &BTreeMap<String, String>) -
     check_tags(tags.iter().map(|(key, value)| (key, Some(value))))
 }
 
-fn check_waiting(start: bool, wait_for_guest: bool) -> Outcome<()> {
+pub(super) fn check_waiting(start: bool, wait_for_guest: bool) -> Outcome<()> {
     if start || !wait_for_guest {
         return Ok(());
     }

@@ -11,6 +11,7 @@ pub(crate) mod filter;
 pub(crate) mod kinds;
 pub(crate) mod list;
 pub(crate) mod sort;
+pub(crate) mod storing;
 
 pub(crate) mod guard;
 pub(crate) mod requests;

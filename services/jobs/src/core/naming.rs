@@ -24,6 +24,11 @@ pub(crate) fn shared_transfer(host_id: &str, image: &str, number: u32) -> String
     .to_string()
 }
 
+/// The transfer that brings one file of a parcel.
+pub(crate) fn parcel_transfer(parcel_id: &str, file: &str) -> String {
+    Uuid::new_v5(&TRANSFERS, format!("{parcel_id}\n{file}").as_bytes()).to_string()
+}
+
 /// The id under which a host stores the result of a step.
 ///
 /// It is the same for a runner that takes the job over, and for a retry after an answer that was lost: the host then

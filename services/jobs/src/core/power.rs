@@ -18,6 +18,8 @@ pub(crate) enum Action {
     },
     /// Another is made of it.
     Clone,
+    /// It goes into the library.
+    Store,
 }
 
 /// Refuses what the machine's state forbids, naming machine, state and what to do.
@@ -48,7 +50,7 @@ fn is_allowed(action: Action, state: VmState) -> bool {
         Action::Resume => state == S::Paused,
         Action::Save => matches!(state, S::Running | S::Paused),
         Action::Delete { force } => force || !state.is_active(),
-        Action::Clone => state == S::Stopped,
+        Action::Clone | Action::Store => state == S::Stopped,
     }
 }
 
@@ -82,6 +84,7 @@ fn wanted(action: Action) -> &'static str {
         Action::Save => "only a running or paused one can be saved",
         Action::Delete { .. } => "only one that is off can be deleted",
         Action::Clone => "only a stopped one can be cloned",
+        Action::Store => "only a stopped one can be stored",
     }
 }
 
@@ -94,10 +97,10 @@ fn advice(action: Action, state: VmState) -> &'static str {
         (S::HostNotResponding, _) => "Bring its host back, then try again.",
         (S::Starting | S::Stopping | S::Saving, _) => "Wait a moment and look again.",
         (_, Action::Delete { .. }) => "Shut it down or turn it off first, or delete it with force.",
-        (S::Saved, Action::Clone) => {
+        (S::Saved, Action::Clone | Action::Store) => {
             "Start it and shut it down, or turn it off to give up its memory."
         }
-        (_, Action::Clone) => "Shut it down or turn it off first.",
+        (_, Action::Clone | Action::Store) => "Shut it down or turn it off first.",
         (S::Running, Action::Start) => "Nothing is to be done: it runs.",
         (S::Paused, Action::Start | Action::Shutdown | Action::Reset | Action::Pause) => {
             "Resume it first."
@@ -161,7 +164,7 @@ mod tests {
             S::Stopping,
             S::Crashed,
         ];
-        let table: [(Action, &[VmState]); 10] = [
+        let table: [(Action, &[VmState]); 11] = [
             (Action::Start, &[S::Stopped, S::Saved]),
             (Action::Shutdown, &[S::Running]),
             (Action::TurnOff, &on),
@@ -172,6 +175,7 @@ mod tests {
             (Action::Delete { force: false }, &off),
             (Action::Delete { force: true }, &STATES),
             (Action::Clone, &[S::Stopped]),
+            (Action::Store, &[S::Stopped]),
         ];
         for (action, states) in table {
             assert_eq!(allowed(action), states, "{action:?}");

@@ -1,25 +1,16 @@
 //! Copies an image file to a datastore, of the same host or another.
 
-use std::time::Duration;
-
 use contracts::data::FileRef;
 use contracts::jobs::{ImageCopy, Plan};
 use contracts::names::{check_id, check_image_file};
-use contracts::transfer::transfer_record::State as Transfer;
-use contracts::transfer::{Endpoint, StartRequest, TransferRecord, TransferRef};
+use contracts::transfer::{Endpoint, StartRequest};
 use contracts::{ObjectRef, Status};
 use kit::world::World;
-use tokio::time::Instant;
 
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
+use super::transfers::{bring, take_back, tell};
 use crate::fleet::{Fleet, check_responding};
 use crate::hands::{Calls, Done, Hands};
-
-/// Between two looks at the transfer. It tells its progress itself.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(300);
-
-/// How long one try to remove a copy waits for its host. The engine tries more than once.
-pub(super) const REMOVE_PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct State {
@@ -133,13 +124,6 @@ impl State {
             ..StartRequest::default()
         })
     }
-
-    fn transfer(&self) -> TransferRef {
-        TransferRef {
-            transfer_id: self.transfer_id.clone(),
-            ..TransferRef::default()
-        }
-    }
 }
 
 async fn plan(calls: &Calls, state: &State) -> Result<Plan, Status> {
@@ -155,68 +139,10 @@ async fn plan(calls: &Calls, state: &State) -> Result<Plan, Status> {
 
 async fn copy(hands: &Hands, state: &State) -> Result<Done, Status> {
     let request = state.start_request(&hands.job_id)?;
-    let transfers = hands.transfer();
-    transfers.start(&hands.context, &request).await?;
-    loop {
-        match transfers.get(&hands.context, &state.transfer()).await {
-            Ok(now) if now.state().is_final() => return ended(&now),
-            Err(error) if !error.retryable() => return Err(error),
-            // The service is away; the hosts go on meanwhile.
-            _ => {}
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
+    Done::saying(tell(&bring(hands, &request).await?))
 }
 
-fn ended(transfer: &TransferRecord) -> Result<Done, Status> {
-    match transfer.state() {
-        Transfer::Succeeded => Done::saying(tell(transfer)),
-        Transfer::Cancelled => Err(Status::precondition("The transfer was cancelled.")
-            .action("Restart the job to copy the file after all.")),
-        _ => {
-            let unknown = || Status::internal("The transfer does not say why it has failed.");
-            Err(given_up(transfer.problem.clone().unwrap_or_else(unknown)))
-        }
-    }
-}
-
-/// The transfer was tried again for as long as that made sense: another try of the step is for a person to ask for.
-pub(super) fn given_up(problem: Status) -> Status {
-    match problem.retryable() {
-        true => Status {
-            code: contracts::Code::FailedPrecondition.into(),
-            ..problem
-        },
-        false => problem,
-    }
-}
-
-pub(super) fn tell(transfer: &TransferRecord) -> String {
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    match transfer.method.as_str() {
-        "network" => format!(
-            "{} MiB are there and verified; {} MiB travelled, {} MiB were there already.",
-            mib(transfer.bytes_total),
-            mib(transfer.bytes_received),
-            mib(transfer.bytes_reused),
-        ),
-        "reflink" => "The copy shares its blocks with the image.".to_owned(),
-        _ => format!("{} MiB are copied.", mib(transfer.bytes_total)),
-    }
-}
-
-/// Stops the transfer and waits until nothing of it is left.
 async fn remove(hands: &Hands, state: &State) -> Result<Done, Status> {
-    let transfers = hands.transfer();
-    let since = Instant::now();
-    while since.elapsed() < REMOVE_PATIENCE {
-        let transfer = transfers.cancel(&hands.context, &state.transfer()).await?;
-        if transfer.state() == Transfer::Cancelled {
-            return Done::quiet();
-        }
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
-    let title = state.title();
-    let message = format!("What the copy has made of {title} is not removed yet.");
-    Err(Status::unavailable(message).action("Bring the host and its agent back."))
+    take_back(hands, &state.transfer_id, &state.title()).await?;
+    Done::quiet()
 }

@@ -16,6 +16,7 @@ mod refresh;
 mod refresher_set;
 mod settings;
 pub(crate) mod table;
+mod transfers;
 mod vm_create;
 mod vm_delete;
 mod vm_pause;
@@ -24,6 +25,7 @@ mod vm_resume;
 mod vm_save;
 mod vm_shutdown;
 mod vm_start;
+mod vm_store;
 mod vm_turn_off;
 mod vm_update;
 
@@ -35,7 +37,7 @@ use prost::Message;
 use crate::fleet::Fleet;
 use table::{Kind, Table};
 
-static ALL: [&dyn Kind; 22] = [
+static ALL: [&dyn Kind; 23] = [
     &vm_create::KIND,
     &vm_delete::KIND,
     &vm_start::KIND,
@@ -58,6 +60,7 @@ static ALL: [&dyn Kind; 22] = [
     &image_copy::KIND,
     &image_delete::KIND,
     &item_convert::KIND,
+    &vm_store::KIND,
 ];
 
 /// The kind of a job that is there.
@@ -118,6 +121,7 @@ pub(crate) fn read(
         Params::GroupDelete(p) => draft(&group_delete::KIND, &group_delete::read(p)?),
         Params::Refresh(p) => draft(&refresh::KIND, &refresh::read(p)?),
         Params::RefresherSet(p) => draft(&refresher_set::KIND, &refresher_set::read(p)?),
+        Params::VmStore(p) => draft(&vm_store::KIND, &vm_store::read(p, world)?),
         Params::ItemConvert(p) => draft(&item_convert::KIND, &item_convert::read(p, world)?),
         Params::ImageDelete(p) => draft(&image_delete::KIND, &image_delete::read(p, world)?),
         Params::ImageCopy(p) => draft(&image_copy::KIND, &image_copy::read(p, world)?),

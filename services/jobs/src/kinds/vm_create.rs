@@ -21,6 +21,7 @@ mod clone;
 mod guest;
 mod images;
 mod preflight;
+mod stored;
 mod template;
 
 use guest::wait_for_guest;
@@ -56,6 +57,9 @@ pub(crate) struct State {
     /// Of the host: where the images are and the disks will be. Chosen anew with each host.
     #[prost(string, tag = "10")]
     datastore: String,
+    /// A machine of the library that it is.
+    #[prost(message, optional, tag = "11")]
+    stored: Option<stored::FromShare>,
 }
 
 pub(crate) static KIND: Table<State> = Table {
@@ -95,6 +99,13 @@ pub(crate) static KIND: Table<State> = Table {
             needed: |state| !state.images.is_empty(),
             action: |hands, state| Box::pin(images::fetch(hands, state)),
             undo: Undo::By(|hands, state| Box::pin(images::leave(hands, state))),
+        },
+        Step {
+            name: "receive",
+            description: "Bring the machine's files from the library",
+            needed: |state| state.stored.is_some(),
+            action: |hands, state| Box::pin(stored::bring_files(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(stored::leave(hands, state))),
         },
         Step {
             name: "disks",
@@ -142,8 +153,12 @@ pub(super) fn read(
     world: &World,
 ) -> Result<State, Status> {
     let mut request = request.clone();
-    check_vm_name(&request.name)?;
-    if request.owner.is_empty() {
+    let is_stored = !request.stored.is_empty();
+    // What is not said of one that is stored, it says itself.
+    if !is_stored || !request.name.is_empty() {
+        check_vm_name(&request.name)?;
+    }
+    if request.owner.is_empty() && !is_stored {
         owner.clone_into(&mut request.owner);
     }
     check_words(&request.owner, &request.description, &request.tags)?;
@@ -157,12 +172,15 @@ pub(super) fn read(
         }
     }
     template::check(&request)?;
+    if is_stored {
+        stored::check(&request)?;
+    }
     if !request.clone_of.is_empty() {
         clone::take_over(&mut request, fleet)?;
     }
     let hardware = request.hardware.get_or_insert_default();
-    // That of a template is whole when the template was looked at, and that of a machine is.
-    if request.template.is_empty() && request.clone_of.is_empty() {
+    // That of a template is whole when the template was looked at, and that of a machine is, stored or not.
+    if request.template.is_empty() && request.clone_of.is_empty() && !is_stored {
         hardware::complete(hardware)?;
     }
     for card in hardware
@@ -194,12 +212,7 @@ fn free_mac(fleet: &Fleet, world: &World) -> Result<String, Status> {
 
 fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
     let request = &state.request;
-    if let Some(vm) = fleet.vm_named(&request.name)? {
-        let object = ObjectRef::new("vm", &vm.id, &vm.name);
-        let message = format!("There is a virtual machine {} already.", vm.name);
-        return Err(Status::already_exists(object, message)
-            .action("Choose another name, or delete that machine."));
-    }
+    fleet.check_name_free(&request.name)?;
     if !request.clone_of.is_empty() {
         clone::look(fleet, request)?;
     }
@@ -227,6 +240,11 @@ fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
 impl State {
     fn hardware(&self) -> Hardware {
         self.request.hardware.clone().unwrap_or_default()
+    }
+
+    /// Whether files come to the host before the machine is made.
+    fn comes_from_library(&self) -> bool {
+        !self.images.is_empty() || self.stored.is_some()
     }
 
     /// Where its images are, or will be.
@@ -257,7 +275,11 @@ async fn record(hands: &Hands, state: &State) -> Result<Done, Status> {
         hardware: request.hardware.clone(),
         job_id: hands.job_id.clone(),
     };
-    hands.inventory().create_vm(&hands.context, &record).await?;
+    let made = hands.inventory().create_vm(&hands.context, &record).await?;
+    stored::check_own(hands, state, &made)?;
+    if let Some(stored) = &state.stored {
+        return Done::saying(stored.tell());
+    }
     match state.template.as_str() {
         "" => Done::quiet(),
         template => Done::saying(format!("From template {template}.")),
@@ -265,6 +287,9 @@ async fn record(hands: &Hands, state: &State) -> Result<Done, Status> {
 }
 
 async fn forget(hands: &Hands, state: &State) -> Result<Done, Status> {
+    if !stored::is_own(hands, state).await? {
+        return Done::saying("The machine of this id is another's.");
+    }
     let request = ObjectId {
         id: state.vm_id.clone(),
         job_id: hands.job_id.clone(),
@@ -285,7 +310,7 @@ async fn place(hands: &Hands, state: &mut State) -> Result<Done, Status> {
         |r| format!("Chosen: {}, {}.", r.host_name, rating::stars(r)),
     );
     state.host_id = placed.host_id;
-    if !state.images.is_empty() {
+    if state.comes_from_library() {
         let host = hands.fleet.host(&state.host_id)?;
         state.datastore = state.choose_datastore(&host)?;
     }
@@ -336,10 +361,11 @@ async fn make_disks(hands: &Hands, state: &mut State) -> Result<Done, Status> {
         vm_id: state.vm_id.clone(),
         name: state.request.name.clone(),
         hardware: state.request.hardware.clone(),
-        datastore: match state.images.as_slice() {
-            [] => state.request.datastore.clone(),
-            _ => state.datastore.clone(),
+        datastore: match state.comes_from_library() {
+            false => state.request.datastore.clone(),
+            true => state.datastore.clone(),
         },
+        received: state.stored.as_ref().map(stored::FromShare::received),
     };
     let request = &request;
     let ask =

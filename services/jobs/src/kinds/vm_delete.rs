@@ -103,7 +103,7 @@ async fn delete(hands: &Hands, machine: &Machine) -> Result<Done, Status> {
     Done::quiet()
 }
 
-async fn forget(hands: &Hands, machine: &Machine) -> Result<Done, Status> {
+pub(super) async fn forget(hands: &Hands, machine: &Machine) -> Result<Done, Status> {
     let request = ObjectId {
         id: machine.vm_id.clone(),
         job_id: hands.job_id.clone(),

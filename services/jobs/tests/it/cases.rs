@@ -6,12 +6,17 @@ use contracts::inventory::{Reserves, host};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{
     GroupCreate, GroupTarget, GroupUpdate, HostAdd, HostMove, HostSet, HostTarget, ImageCopy,
-    ImageDelete, ItemConvert, Refresh, RefresherSet, VmCreate, VmTarget, VmUpdate,
+    ImageDelete, ItemConvert, Refresh, RefresherSet, TemplateOf, VmCreate, VmStore, VmTarget,
+    VmUpdate,
 };
 use contracts::names::ROOT_GROUP_ID;
 use contracts::refresher::Interval;
 
 use crate::fleet::{Fleet, hardware};
+
+mod table;
+
+pub(crate) use table::CASES;
 
 pub(crate) struct Case {
     pub(crate) kind: &'static str,
@@ -27,188 +32,10 @@ pub(crate) struct Case {
     pub(crate) way: &'static str,
 }
 
-/// Machines from a template, and of another machine.
+/// Machines from a template, of another machine, and from where they are stored.
 const TEMPLATE: &str = "t";
 pub(crate) const CLONE: &str = "c";
-
-const POWER: Case = Case {
-    kind: "",
-    steps: &[],
-    undoable: &[],
-    closing: &["release"],
-    irrevocable: None,
-    way: "",
-};
-
-pub(crate) const CASES: [Case; 24] = [
-    Case {
-        kind: "vm_create",
-        steps: &[
-            "record", "place", "assign", "disks", "report", "start", "guest", "claim", "release",
-        ],
-        undoable: &["record", "place", "disks", "start"],
-        closing: &["claim", "release"],
-        ..POWER
-    },
-    Case {
-        kind: "vm_create",
-        steps: &[
-            "record", "place", "assign", "image", "disks", "report", "start", "guest", "claim",
-            "release",
-        ],
-        undoable: &["record", "place", "image", "disks", "start"],
-        closing: &["claim", "release"],
-        way: TEMPLATE,
-        ..POWER
-    },
-    Case {
-        kind: "vm_create",
-        steps: &[
-            "record", "place", "assign", "disks", "report", "start", "claim", "release",
-        ],
-        undoable: &["record", "place", "disks", "start"],
-        closing: &["claim", "release"],
-        way: CLONE,
-        ..POWER
-    },
-    Case {
-        kind: "vm_delete",
-        steps: &["take", "turn_off", "disks", "forget", "release"],
-        undoable: &["take"],
-        irrevocable: Some("disks"),
-        ..POWER
-    },
-    Case {
-        kind: "vm_start",
-        steps: &["take", "start", "release"],
-        undoable: &["take", "start"],
-        ..POWER
-    },
-    Case {
-        kind: "vm_shutdown",
-        steps: &["take", "shutdown", "release"],
-        undoable: &["take"],
-        ..POWER
-    },
-    Case {
-        kind: "vm_turn_off",
-        steps: &["take", "turn_off", "release"],
-        undoable: &["take"],
-        irrevocable: Some("turn_off"),
-        ..POWER
-    },
-    Case {
-        kind: "vm_reset",
-        steps: &["take", "reset", "release"],
-        undoable: &["take"],
-        irrevocable: Some("reset"),
-        ..POWER
-    },
-    Case {
-        kind: "vm_pause",
-        steps: &["take", "pause", "release"],
-        undoable: &["take", "pause"],
-        ..POWER
-    },
-    Case {
-        kind: "vm_resume",
-        steps: &["take", "resume", "release"],
-        undoable: &["take", "resume"],
-        ..POWER
-    },
-    Case {
-        kind: "vm_save",
-        steps: &["take", "save", "release"],
-        undoable: &["take", "save"],
-        ..POWER
-    },
-    Case {
-        kind: "vm_update",
-        steps: &["take", "update", "release"],
-        undoable: &["take", "update"],
-        ..POWER
-    },
-    Case {
-        kind: "host_add",
-        steps: &["take", "approve", "release"],
-        undoable: &["take", "approve"],
-        ..POWER
-    },
-    Case {
-        kind: "host_remove",
-        steps: &["take", "remove", "release"],
-        undoable: &["take"],
-        irrevocable: Some("remove"),
-        ..POWER
-    },
-    Case {
-        kind: "host_move",
-        steps: &["take", "move", "release"],
-        undoable: &["take", "move"],
-        ..POWER
-    },
-    Case {
-        kind: "host_set",
-        steps: &["take", "set", "release"],
-        undoable: &["take", "set"],
-        ..POWER
-    },
-    Case {
-        kind: "group_create",
-        steps: &["group", "release"],
-        undoable: &["group"],
-        ..POWER
-    },
-    Case {
-        kind: "group_update",
-        steps: &["take", "update", "release"],
-        undoable: &["take", "update"],
-        ..POWER
-    },
-    Case {
-        kind: "group_delete",
-        steps: &["take", "delete", "release"],
-        undoable: &["take"],
-        irrevocable: Some("delete"),
-        ..POWER
-    },
-    Case {
-        kind: "refresh",
-        steps: &["refresh"],
-        undoable: &[],
-        closing: &[],
-        ..POWER
-    },
-    Case {
-        kind: "refresher_set",
-        steps: &["set"],
-        undoable: &["set"],
-        closing: &[],
-        ..POWER
-    },
-    Case {
-        kind: "image_copy",
-        steps: &["copy"],
-        undoable: &["copy"],
-        closing: &[],
-        ..POWER
-    },
-    Case {
-        kind: "image_delete",
-        steps: &["remove"],
-        undoable: &[],
-        closing: &[],
-        irrevocable: Some("remove"),
-        ..POWER
-    },
-    Case {
-        kind: "item_convert",
-        steps: &["convert", "keep"],
-        undoable: &["convert"],
-        closing: &["keep"],
-        ..POWER
-    },
-];
+const STORED: &str = "s";
 
 impl Case {
     /// For the name of its objects.
@@ -262,7 +89,26 @@ impl Case {
                 start: true,
                 ..VmCreate::default()
             }),
+            "vm_create" if self.way == STORED => Kind::VmCreate(VmCreate {
+                stored: format!("images/{name}"),
+                start: true,
+                ..VmCreate::default()
+            }),
             "vm_create" => Kind::VmCreate(create(name)),
+            "vm_store" if self.way == TEMPLATE => Kind::VmStore(VmStore {
+                vm_id: fleet.put_vm_of_disks(name).await,
+                share: "images".to_owned(),
+                template: Some(TemplateOf {
+                    name: name.to_owned(),
+                    ..TemplateOf::default()
+                }),
+                ..VmStore::default()
+            }),
+            "vm_store" => Kind::VmStore(VmStore {
+                vm_id: vm(VmState::Stopped).await.vm_id,
+                share: "images".to_owned(),
+                ..VmStore::default()
+            }),
             "vm_delete" => Kind::VmDelete(VmTarget {
                 force: true,
                 ..vm(VmState::Stopped).await

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{Job, JobState};
-use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use jobs::probe::{At, Point, Verdict};
 
@@ -19,7 +18,7 @@ const AROUND_A_STEP: [At; 4] = [
 ];
 
 /// Jobs that are watched at the same time: each look at one costs, and there are hundreds.
-const JOBS_AT_ONCE: usize = 64;
+pub(crate) const JOBS_AT_ONCE: usize = 64;
 
 /// Vanishes the first time that the job comes by a point.
 fn vanish_once(step: &'static str, at: At) -> impl FnMut(&Point) -> Verdict {
@@ -102,7 +101,7 @@ async fn a_runner_that_is_killed_while_it_undoes_is_followed_by_another() {
             .iter()
             .flat_map(move |step| [At::BeforeUndo, At::AfterUndo].map(|at| (case, *step, at)))
     });
-    join_all(points.map(async |(case, step, at)| {
+    let lives = points.map(async |(case, step, at)| {
         let name = format!("{}-un-{step}-{at:?}", case.title()).replace('_', "-");
         let request = case.prepare(&house.fleet, &name).await;
         let before = house.fleet.picture(&name);
@@ -121,8 +120,11 @@ async fn a_runner_that_is_killed_while_it_undoes_is_followed_by_another() {
         // As above: on a slow machine a lease is lost once more.
         assert!(job.epoch >= 2, "{name}: {}", tell(&job));
         assert_eq!(house.fleet.picture(&name), before, "{name}");
-    }))
-    .await;
+    });
+    stream::iter(lives)
+        .buffer_unordered(JOBS_AT_ONCE)
+        .collect::<Vec<()>>()
+        .await;
 }
 
 #[tokio::test]

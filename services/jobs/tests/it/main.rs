@@ -20,6 +20,7 @@ mod lifecycle;
 mod outage;
 mod record;
 mod refusals;
+mod stored;
 mod submit;
 mod templates;
 mod waiting;

@@ -13,10 +13,11 @@ use contracts::jobs::{
     FoundChange, JOBS, Job, JobRef, Jobs, JobsServer, RecordRequest, SubmitRequest, SubmitResponse,
 };
 use contracts::library::{
-    AddShareRequest, CheckShareRequest, CheckShareResponse, ConvertRequest, EndConversionRequest,
-    Found, Item, ItemFacts, ItemKind, LIBRARYEND, LibraryClient, LibraryEnd, LibraryEndServer,
-    ListItemsRequest, LookRequest, ReadTextRequest, ReadTextResponse, RegisterRequest,
-    ReportRequest, ServerRef, Share, TemplatesClient,
+    AddShareRequest, CheckShareRequest, CheckShareResponse, CloseParcelRequest, ConvertRequest,
+    EndConversionRequest, Found, Item, ItemFacts, ItemKind, LIBRARYEND, LibraryClient, LibraryEnd,
+    LibraryEndServer, ListItemsRequest, LookRequest, OpenParcelRequest, OpenParcelResponse,
+    ParcelPlace, ReadTextRequest, ReadTextResponse, RegisterRequest, ReportRequest, ServerRef,
+    Share, TemplatesClient,
 };
 use contracts::refresher::RefreshableClient;
 use kit::bus::Bus;
@@ -78,6 +79,22 @@ impl LibraryEnd for End {
     }
 
     async fn end_conversion(&self, _: &Context, _: EndConversionRequest) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for by the library"))
+    }
+
+    async fn open_parcel(
+        &self,
+        _: &Context,
+        _: OpenParcelRequest,
+    ) -> Result<OpenParcelResponse, Status> {
+        Err(Status::internal("not asked for by the library"))
+    }
+
+    async fn name_parcel(&self, _: &Context, _: ParcelPlace) -> Result<Empty, Status> {
+        Err(Status::internal("not asked for by the library"))
+    }
+
+    async fn close_parcel(&self, _: &Context, _: CloseParcelRequest) -> Result<Empty, Status> {
         Err(Status::internal("not asked for by the library"))
     }
 }

@@ -2,6 +2,7 @@
 
 use contracts::data::{FileFacts, FileRef};
 use contracts::inventory::{Host, host};
+use contracts::library::Share;
 use contracts::transfer::transfer_record::Direction;
 use contracts::transfer::{DataEndRecord, Endpoint, StartRequest};
 use contracts::{Code, ObjectRef, Status, limits, names};
@@ -128,6 +129,17 @@ pub fn check_room(host: &Host, target: &Endpoint, facts: &FileFacts) -> Result<(
     Ok(())
 }
 
+/// A share that a file is to come into. Where in it, and whether there is room, its library server says when it begins.
+pub fn check_share(share: &Share) -> Result<(), Status> {
+    if share.problem.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Share {} cannot be used: {}", share.name, share.problem);
+    Err(Status::precondition(message)
+        .about(ObjectRef::new("library_share", &share.id, &share.name))
+        .action("Bring the share back, then try again."))
+}
+
 /// `<datastore>/<path>`.
 pub fn file_name(end: &Endpoint) -> String {
     let FileRef { datastore, path } = end.file.clone().unwrap_or_default();
@@ -207,6 +219,21 @@ mod tests {
         assert_eq!(
             refused("ds", "images/new.raw", 51),
             Some(Code::ResourceExhausted)
+        );
+    }
+
+    #[test]
+    fn a_share_that_cannot_be_reached_gets_nothing() {
+        let mut share = Share {
+            name: "images".to_owned(),
+            ..Share::default()
+        };
+        assert!(check_share(&share).is_ok());
+        "It is not mounted.".clone_into(&mut share.problem);
+        let refusal = check_share(&share).unwrap_err();
+        assert!(
+            refusal.message.contains("images cannot be used: It is not"),
+            "{refusal}"
         );
     }
 

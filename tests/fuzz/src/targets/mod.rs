@@ -2,6 +2,7 @@
 
 mod clients;
 mod host;
+mod library;
 mod placing;
 mod programs;
 mod sockets;
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = targets![
     host::image_header,
     host::image_reports,
     host::definition,
+    library::stored,
     clients::rest_bodies,
     clients::rest_lists,
     programs::messages,

@@ -35,6 +35,7 @@ mod round;
 mod runner;
 mod simulated;
 mod site;
+mod stores;
 mod subscribers;
 mod templates;
 mod tidy;

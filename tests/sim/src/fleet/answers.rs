@@ -8,9 +8,9 @@ use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CloneVmRequest, CreateVmRequest, GetPictureRequest, GuestFacts,
-    Host as Contract, HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest,
-    RefreshResponse, RemoveImageRequest, ScreenshotResponse, SendSamplesRequest,
-    SendSamplesResponse, VmOperation, VmRef, VmReport, VmState,
+    Host as Contract, HostPicture, ImageInfo, PackVmRequest, Parcel, ParcelRef, ReadLogRequest,
+    ReadLogResponse, RefreshRequest, RefreshResponse, RemoveImageRequest, ScreenshotResponse,
+    SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -183,8 +183,16 @@ impl Contract for Answers {
         .await
     }
 
-    /// Nobody clones machines here, or removes images.
+    /// Nobody clones or stores machines here, or removes images.
     async fn clone_vm(&self, _: &Context, _: CloneVmRequest) -> Result<VmReport, Status> {
+        Err(Status::internal("not asked for in the simulation"))
+    }
+
+    async fn pack_vm(&self, _: &Context, _: PackVmRequest) -> Result<Parcel, Status> {
+        Err(Status::internal("not asked for in the simulation"))
+    }
+
+    async fn drop_parcel(&self, _: &Context, _: ParcelRef) -> Result<Empty, Status> {
         Err(Status::internal("not asked for in the simulation"))
     }
 

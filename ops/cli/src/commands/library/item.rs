@@ -40,7 +40,7 @@ pub(crate) struct ListArgs {
     /// Only of this share
     #[arg(long)]
     share: Option<String>,
-    /// Only of this kind: virtual_disk, iso, floppy, script, answer_file, ovf or ova
+    /// Only of this kind: virtual_disk, iso, floppy, script, answer_file, ovf, ova or stored_vm
     #[arg(long)]
     kind: Option<String>,
     /// Only of this status: ok, disabled or missing

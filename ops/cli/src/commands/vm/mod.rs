@@ -5,6 +5,7 @@ mod create;
 mod describe;
 mod log;
 mod screenshot;
+mod store;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,12 @@ pub(crate) enum Command {
     Create(Box<create::CreateArgs>),
     /// Make a machine of another one that is stopped, beside it
     Clone(clone::CloneArgs),
+    /// Store a machine that is stopped in a share of the library
+    Store(store::StoreArgs),
+    /// Make a template of a machine that is stopped: its disks become images of the library
+    MakeTemplate(store::TemplateArgs),
+    /// Bring a stored machine back
+    Deploy(store::DeployArgs),
     /// List machines
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -159,6 +166,9 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<Exit, Fai
     match command {
         Command::Create(args) => create::run(session, *args).await,
         Command::Clone(args) => clone::run(session, args).await,
+        Command::Store(args) => store::store(session, args).await,
+        Command::MakeTemplate(args) => store::make_template(session, args).await,
+        Command::Deploy(args) => store::deploy(session, args).await,
         Command::List(args) => list(session, &KIND, &args).await,
         Command::Show(which) => show(session, "vm", &["vms", &which.vm], describe::describe).await,
         Command::Top(args) => top::run(session, MeasuredKind::Vm, args).await,

@@ -9,7 +9,7 @@ use contracts::host::CloneVmRequest;
 
 use super::definition::{Definition, Disk, DiskSource, Format, Layer, NetworkCard};
 use super::machine::{Machine, now_ms};
-use super::making::{self, Content, Plan, Whole};
+use super::making::{self, Content, Plan, Told, Whole};
 use crate::core::seed as guest_seed;
 use crate::hypervisor::request;
 
@@ -39,7 +39,7 @@ pub(super) async fn make(source: &Machine, request: &CloneVmRequest) -> Result<M
         &source.datastore,
         definition,
         &plans,
-        seed,
+        seed.map(Told::Now),
     )
     .await
 }
@@ -59,16 +59,6 @@ fn linked(source: &Machine, disk: &Disk) -> Plan {
 }
 
 fn whole(source: &Machine, disk: &Disk) -> Plan {
-    let own = Layer {
-        file: format!("vms/{}/{}", source.definition.vm_id, disk.file),
-        format: Format::Qcow2,
-    };
-    let mut layers = vec![own];
-    layers.extend(disk.backing.iter().cloned());
-    let taken = |layer: &Layer| {
-        let metadata = std::fs::metadata(source.datastore.path.join(&layer.file));
-        metadata.map_or(0, |m| m.blocks().saturating_mul(512))
-    };
     Plan {
         disk: Disk {
             file: format!("{}.qcow2", disk.id),
@@ -79,12 +69,27 @@ fn whole(source: &Machine, disk: &Disk) -> Plan {
             backing: Vec::new(),
             ..disk.clone()
         },
-        content: Content::Copy(Whole {
-            datastore: source.datastore.path.clone(),
-            bytes: layers.iter().map(taken).sum(),
-            layers,
-            virtual_bytes: disk.size_bytes,
-        }),
+        content: Content::Copy(everything(source, disk)),
+    }
+}
+
+/// A disk with all that lies below it.
+pub(super) fn everything(source: &Machine, disk: &Disk) -> Whole {
+    let own = Layer {
+        file: format!("vms/{}/{}", source.definition.vm_id, disk.file),
+        format: Format::Qcow2,
+    };
+    let mut layers = vec![own];
+    layers.extend(disk.backing.iter().cloned());
+    let taken = |layer: &Layer| {
+        let metadata = std::fs::metadata(source.datastore.path.join(&layer.file));
+        metadata.map_or(0, |m| m.blocks().saturating_mul(512))
+    };
+    Whole {
+        datastore: source.datastore.path.clone(),
+        bytes: layers.iter().map(taken).sum(),
+        layers,
+        virtual_bytes: disk.size_bytes,
     }
 }
 

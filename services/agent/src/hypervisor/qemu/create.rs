@@ -11,7 +11,8 @@ use super::datastore::Datastore;
 use super::definition::{Definition, Disk, DiskSource, NetworkCard};
 use super::image::Image;
 use super::machine::{Machine, now_ms};
-use super::making::{self, Content, Plan, Whole};
+use super::making::{self, Content, Plan, Told, Whole};
+use super::receive;
 use crate::core::seed as guest_seed;
 use crate::hypervisor::request;
 
@@ -25,15 +26,26 @@ pub(super) async fn create(
     environment: &Arc<Environment>,
     request: &CreateVmRequest,
 ) -> Result<Machine, Status> {
+    if let Some(received) = &request.received {
+        return receive::create(environment, request, received).await;
+    }
     let hardware = request::check(request)?;
     let guest = request.guest.as_ref();
     let seed = guest.map(|setup| guest_seed::seed(&request.vm_id, setup));
     let seed = seed.transpose()?;
     let wanted = look_at_disks(environment, &hardware).await?;
     let datastore = choose_datastore(environment, &request.datastore, &wanted)?;
-    let definition = define(environment, request, &hardware, &wanted);
+    let disks = wanted.iter().map(|w| w.disk.clone()).collect();
+    let definition = define(environment, request, &hardware, disks);
     let plans: Vec<Plan> = wanted.into_iter().map(|w| w.plan(environment)).collect();
-    making::make(environment, datastore, definition, &plans, seed).await
+    making::make(
+        environment,
+        datastore,
+        definition,
+        &plans,
+        seed.map(Told::Now),
+    )
+    .await
 }
 
 async fn look_at_disks(
@@ -150,11 +162,11 @@ fn choose_datastore<'a>(
     }
 }
 
-fn define(
+pub(super) fn define(
     environment: &Environment,
     request: &CreateVmRequest,
     hardware: &Hardware,
-    wanted: &[Wanted],
+    disks: Vec<Disk>,
 ) -> Definition {
     let card = |card: &host::NetworkCard| NetworkCard {
         id: card.id.clone(),
@@ -174,7 +186,7 @@ fn define(
         machine_type: environment.probe.machine_type.clone(),
         vcpus: hardware.vcpus,
         memory_bytes: hardware.memory_bytes,
-        disks: wanted.iter().map(|w| w.disk.clone()).collect(),
+        disks,
         network_cards: hardware.network_cards.iter().map(card).collect(),
         seeded: request.guest.is_some(),
     }

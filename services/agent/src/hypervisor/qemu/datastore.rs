@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use contracts::host::{self, ImageFile};
@@ -24,6 +25,11 @@ impl Datastore {
     pub(super) fn open(name: &str, path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path.join("images"))?;
         fs::create_dir_all(path.join("vms"))?;
+        // QEMU's user reaches what it is shown, and others may not even list it.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(path.join("parcels"))?;
         Ok(Self {
             name: name.to_owned(),
             path: fs::canonicalize(path)?,
@@ -36,6 +42,11 @@ impl Datastore {
 
     pub(super) fn machines(&self) -> PathBuf {
         self.path.join("vms")
+    }
+
+    /// Of files on their way.
+    pub(super) fn parcels(&self) -> PathBuf {
+        self.path.join("parcels")
     }
 
     pub(super) fn folder(&self, vm_id: &str) -> Folder {

@@ -123,9 +123,15 @@ impl Definition {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
         }
-        definition_check::check(&definition)
+        definition
+            .check()
             .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         Ok(definition)
+    }
+
+    /// Whether it may be what it says. The error goes on from "its definition …".
+    pub(super) fn check(&self) -> Result<(), String> {
+        definition_check::check(self)
     }
 
     pub(super) fn store(&self, folder: &Folder) -> io::Result<()> {

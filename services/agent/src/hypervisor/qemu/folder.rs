@@ -24,6 +24,8 @@
 //! | `layer-<vm_id>-disk0.qcow2` | what a disk of the machine held when it was cloned (see `layer`) |
 //! | any other | an image |
 //!
+//! What lies in `<datastore>/parcels/` is told in `parcel`.
+//!
 //! Folders belong to the agent and QEMU is given single files in them, so that a QEMU that was taken over by its guest
 //! cannot put a link where the agent reads. Its sockets are in a folder of its own below the runtime directory.
 

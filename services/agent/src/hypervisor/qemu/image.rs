@@ -100,6 +100,27 @@ impl Images {
         describe(image, datastore, &chain)
     }
 
+    /// Looks at a file of a folder that is to be a disk by itself: a qcow2 file that lies on no other.
+    pub(super) async fn check_alone(
+        &self,
+        folder: &Path,
+        path: PathBuf,
+        name: &str,
+    ) -> Result<Found, Status> {
+        let mut chain = look_through(folder, path).map_err(|why| refused(name, why))?;
+        let found = chain.pop().filter(|_| chain.is_empty());
+        let several = || refused(name, Refused::Outside("lies on another file".to_owned()));
+        let found = found.ok_or_else(several)?;
+        if found.format != Format::Qcow2 {
+            return Err(refused(
+                name,
+                Refused::Content("is no qcow2 file".to_owned()),
+            ));
+        }
+        self.verify(name, &found).await?;
+        Ok(found)
+    }
+
     /// Shows a file to `qemu-img`, unless it was found good before.
     async fn verify(&self, image: &str, found: &Found) -> Result<(), Status> {
         let stamp = Stamp::of(&found.metadata);

@@ -10,9 +10,9 @@
 //!
 //! Nobody lies on a layer before the definition is written, and no file of a machine has the name of an earlier one.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use contracts::Status;
@@ -134,13 +134,7 @@ async fn prepare(machine: &Machine, before: &Disk, after: &Disk) -> Result<(), S
 /// One that was left by an attempt before is made anew.
 fn make_file(machine: &Machine, path: &Path) -> io::Result<()> {
     folder::remove_file(path)?;
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create_new(true)
-        .mode(DISK_MODE)
-        .open(path)?;
-    machine.environment.confinement.hand_over(path)
+    making::make_file(&machine.environment.confinement, path)
 }
 
 /// Renames the disks to layers, everything on disk before.

@@ -1,13 +1,14 @@
 //! Makes a machine: its disks and its definition, in a folder that gets its name last.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use contracts::{Code, ObjectRef, Status};
 
+use super::confinement::Confinement;
 use super::datastore::Datastore;
 use super::definition::{Definition, Disk, Format, Layer};
 use super::folder::{self, CREATING, Folder};
@@ -19,6 +20,9 @@ use crate::limits;
 
 /// Bytes of a fresh overlay or blank disk: header and first tables.
 pub(super) const EMPTY_DISK_BYTES: u64 = 1 << 20;
+
+/// QEMU's user alone reads and writes what is the machine's.
+const FILE_MODE: u32 = 0o600;
 
 /// A disk that is to be made.
 pub(super) struct Plan {
@@ -32,6 +36,15 @@ pub(super) enum Content {
     Empty,
     /// All of this, in a file of its own.
     Copy(Whole),
+    /// This file, which has come and was looked at.
+    Received(PathBuf),
+}
+
+/// What the guest of a new machine is told.
+pub(super) enum Told {
+    Now(Seed),
+    /// What it was told before, in a file that has come.
+    Received(PathBuf),
 }
 
 /// A file and what lies below it, together one disk.
@@ -49,6 +62,7 @@ impl Plan {
         match &self.content {
             Content::Copy(whole) => whole.bytes,
             Content::Empty => EMPTY_DISK_BYTES,
+            Content::Received(_) => 0,
         }
     }
 }
@@ -58,9 +72,9 @@ pub(super) async fn make(
     datastore: &Datastore,
     definition: Definition,
     plans: &[Plan],
-    seed: Option<Seed>,
+    told: Option<Told>,
 ) -> Result<Machine, Status> {
-    let seed_bytes = seed.as_ref().map_or(0, |_| seed::bytes());
+    let seed_bytes = told.as_ref().map_or(0, |_| seed::bytes());
     datastore.check_room(
         plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes,
         &format!("machine {}", definition.name),
@@ -69,7 +83,7 @@ pub(super) async fn make(
     let folder = unfinished(datastore, vm_id);
     let failed = |error: io::Error| not_made(&definition, datastore, &error.to_string());
     folder::remove_folder(folder.path()).map_err(failed)?;
-    let made = fill(environment, datastore, &folder, &definition, plans, seed).await;
+    let made = fill(environment, datastore, &folder, &definition, plans, told).await;
     let named = made.and_then(|()| {
         folder::rename_durably(folder.path(), datastore.folder(vm_id).path())
             .map_err(|error| error.to_string())
@@ -125,7 +139,7 @@ async fn fill(
     folder: &Folder,
     definition: &Definition,
     plans: &[Plan],
-    seed: Option<Seed>,
+    told: Option<Told>,
 ) -> Result<(), String> {
     // QEMU may pass through the folder to its files; others may not even list it.
     let made = fs::DirBuilder::new().mode(0o711).create(folder.path());
@@ -133,9 +147,15 @@ async fn fill(
     for plan in plans {
         make_disk(environment, datastore, folder, plan).await?;
     }
-    if let Some(seed) = seed {
-        seed::make(&environment.confinement, folder, &seed).map_err(|error| error.to_string())?;
-    }
+    let confinement = &environment.confinement;
+    let seeded = match told {
+        None => Ok(()),
+        Some(Told::Now(seed)) => seed::make(confinement, folder, &seed),
+        Some(Told::Received(path)) => {
+            seed::check(&path).and_then(|()| take(confinement, &path, &folder.file(seed::FILE)))
+        }
+    };
+    seeded.map_err(|error| error.to_string())?;
     definition.store(folder).map_err(|error| error.to_string())
 }
 
@@ -146,19 +166,42 @@ async fn make_disk(
     plan: &Plan,
 ) -> Result<(), String> {
     let path = folder.file(&plan.disk.file);
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path);
-    made.and_then(|_| environment.confinement.hand_over(&path))
-        .map_err(|e| e.to_string())?;
+    let confinement = &environment.confinement;
+    let made = match &plan.content {
+        Content::Received(from) => take(confinement, from, &path),
+        Content::Copy(_) | Content::Empty => make_file(confinement, &path),
+    };
+    made.map_err(|error| error.to_string())?;
     let filled = match &plan.content {
         Content::Copy(whole) => copy(environment, whole, &path, plan.disk.size_bytes).await,
         Content::Empty => make_empty(environment, datastore, &path, &plan.disk).await,
+        Content::Received(_) => Ok(()),
     };
     filled.map_err(|error| error.to_string())?;
     // qemu-img does not wait for the disk.
+    sync(&path).await
+}
+
+/// Makes a file that QEMU's user alone may read and write.
+pub(super) fn make_file(confinement: &Confinement, path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)?;
+    confinement.hand_over(path)
+}
+
+/// Gives a file that has come a second name in a machine's folder. The first goes when the machine is whole.
+fn take(confinement: &Confinement, from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::set_permissions(to, Permissions::from_mode(FILE_MODE))?;
+    confinement.hand_over(to)
+}
+
+pub(super) async fn sync(path: &Path) -> Result<(), String> {
+    let path = path.to_owned();
     let synced = tokio::task::spawn_blocking(move || File::open(&path)?.sync_all()).await;
     synced
         .map_err(io::Error::other)
@@ -195,7 +238,7 @@ fn seen_from_machine(file: &str) -> PathBuf {
 }
 
 /// Shares the blocks of what is one file where the filesystem can, else copies the chain as a whole.
-async fn copy(
+pub(super) async fn copy(
     environment: &Environment,
     whole: &Whole,
     path: &Path,

@@ -26,11 +26,13 @@ mod machine;
 mod making;
 mod migration;
 mod open;
+mod parcel;
 mod probe;
 mod probe_sector;
 mod process;
 mod qcow2;
 pub mod qmp;
+mod receive;
 mod registry;
 mod save;
 mod seed;
@@ -51,8 +53,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::Status;
 use contracts::host::{
-    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, Level, ReadLogRequest, ReadLogResponse,
-    VmReport,
+    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, Level, PackVmRequest, Parcel,
+    ReadLogRequest, ReadLogResponse, VmReport,
 };
 use futures::StreamExt as _;
 use serde_json::json;
@@ -252,6 +254,14 @@ impl Hypervisor for Qemu {
 
     async fn clone_machine(&self, request: CloneVmRequest) -> Result<VmReport, Status> {
         self.registry.clone_machine(request).await
+    }
+
+    async fn pack(&self, request: PackVmRequest) -> Result<Parcel, Status> {
+        self.registry.pack(request).await
+    }
+
+    async fn drop_parcel(&self, parcel_id: &str) -> Result<(), Status> {
+        self.registry.drop_parcel(parcel_id).await
     }
 
     async fn remove_image(&self, image: &str, check_only: bool) -> Result<(), Status> {

@@ -28,7 +28,7 @@ pub(super) async fn environment(
     let datastores = open_datastores(&settings)?;
     let mut must_reach: Vec<_> = datastores
         .iter()
-        .flat_map(|d| [d.images(), d.machines()])
+        .flat_map(|d| [d.images(), d.machines(), d.parcels()])
         .collect();
     must_reach.push(settings.runtime_dir.clone());
     let confinement = Confinement::find(&settings.qemu_user, &must_reach).await;

@@ -3,6 +3,7 @@
 
 mod clone;
 mod found;
+mod pack;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,7 +18,7 @@ use super::adopt::{self, Found};
 use super::folder::{self, DELETING};
 use super::machine::Machine;
 use super::worker::{self, Handle, Message};
-use super::{Environment, create, making};
+use super::{Environment, create, making, parcel};
 use crate::hypervisor::Change;
 use crate::{limits, meter};
 
@@ -52,6 +53,7 @@ struct Making {
 pub(super) struct Registry {
     environment: Arc<Environment>,
     entries: Mutex<HashMap<String, Entry>>,
+    packings: pack::Packings,
     changes: broadcast::Sender<Change>,
 }
 
@@ -71,6 +73,7 @@ impl Registry {
         Self {
             environment,
             entries: Mutex::default(),
+            packings: pack::Packings::default(),
             changes,
         }
     }
@@ -136,7 +139,12 @@ impl Registry {
             operation_id: &request.operation_id,
         };
         let work = create::create(&self.environment, &request);
-        self.make(asked, request.hardware.clone(), work).await
+        let made = self.make(asked, request.hardware.clone(), work).await?;
+        if let Some(received) = &request.received {
+            // Its files have second names in the machine's folder by now.
+            parcel::drop_parcel(&self.environment.datastores, &received.parcel_id)?;
+        }
+        Ok(made)
     }
 
     /// Has a machine made, unless that was done already. The work is dropped when the machine is to be deleted meanwhile.

@@ -4,9 +4,10 @@
 use std::fs::OpenOptions;
 use std::io::{self, Cursor, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use super::confinement::Confinement;
-use super::folder::Folder;
+use super::folder::{Folder, open_regular};
 use crate::core::seed::{SEED_BYTES_MAX, Seed};
 
 /// Its name in the machine's folder.
@@ -31,6 +32,16 @@ pub(super) fn make(confinement: &Confinement, folder: &Folder, seed: &Seed) -> i
     file.write_all(&content)?;
     file.sync_all()?;
     confinement.hand_over(&path)
+}
+
+/// Refuses what cannot be a seed that was made here before.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    match open_regular(path)?.metadata()?.len() == bytes() {
+        true => Ok(()),
+        false => Err(io::Error::other(
+            "what its guest was told is not of the size that it was made in",
+        )),
+    }
 }
 
 /// Bytes that it takes.

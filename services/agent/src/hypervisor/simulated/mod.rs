@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use contracts::host::{
-    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, ReadLogRequest, ReadLogResponse,
-    VmReport, VmState,
+    CloneVmRequest, CreateVmRequest, HostFacts, ImageInfo, PackVmRequest, Parcel, ReadLogRequest,
+    ReadLogResponse, VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 use tokio::sync::broadcast;
@@ -272,6 +272,20 @@ impl Hypervisor for Simulated {
             };
         }
         self.enter_new(report, request.operation_id)
+    }
+
+    async fn pack(&self, request: PackVmRequest) -> Result<Parcel, Status> {
+        let machine = self.machine(&request.vm_id).await?;
+        let why = "has no files: its host is simulated";
+        Err(refused(
+            &machine,
+            why,
+            "Store machines of hosts that have them.",
+        ))
+    }
+
+    async fn drop_parcel(&self, _parcel_id: &str) -> Result<(), Status> {
+        Ok(())
     }
 
     async fn remove_image(&self, image: &str, _check_only: bool) -> Result<(), Status> {

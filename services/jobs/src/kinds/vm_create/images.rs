@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::State;
 use crate::core::naming;
 use crate::hands::{Calls, Done, Hands};
-use crate::kinds::image_copy::{LOOK_INTERVAL, REMOVE_PATIENCE, given_up, tell};
+use crate::kinds::transfers::{LOOK_INTERVAL, REMOVE_PATIENCE, given_up, tell};
 
 /// How often an image that was removed from a host is fetched again there, within the time that transfers are remembered.
 const TRANSFERS_MAX: u32 = 1_000;

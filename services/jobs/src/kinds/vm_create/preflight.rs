@@ -8,12 +8,13 @@ use contracts::library::LibraryImage;
 use contracts::placement::{RateRequest, Rating, Requirements};
 use contracts::{Status, diff};
 
-use super::{State, clone, images, template};
+use super::{State, clone, images, stored, template};
 use crate::core::rating;
 use crate::hands::Calls;
 
 /// Notes what the template means, rates hosts, has the best one look at the images, and rates again with what the disks then take.
 pub(super) async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Status> {
+    stored::resolve(calls, state).await?;
     template::resolve(calls, state).await?;
     let wanted: u64 = state.hardware().disks.iter().map(|d| d.size_bytes).sum();
     let mut ratings = rate(calls, state, wanted).await?;
@@ -27,10 +28,11 @@ pub(super) async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Statu
     if !state.request.clone_of.is_empty() {
         bytes_to_move = clone::bytes_to_copy(&calls.fleet, &state.request)?;
     }
-    if !state.images.is_empty() {
+    if state.comes_from_library() {
         let host = calls.fleet.host(&best.host_id)?;
         let datastore = state.choose_datastore(&host)?;
         bytes_to_move += images::bytes_to_fetch(calls, state, &host.id, &datastore).await?;
+        bytes_to_move += stored::bytes_to_bring(calls, state, &host.id, &datastore).await?;
     }
     Ok(Plan {
         host_id: best.host_id.clone(),

@@ -9,9 +9,9 @@ use contracts::call::{Context, Revisions};
 use contracts::common::Empty;
 use contracts::host::{
     CheckImageRequest, CloneVmRequest, CreateVmRequest, GetPictureRequest, GuestFacts, GuestSetup,
-    Host, HostPicture, ImageInfo, ReadLogRequest, ReadLogResponse, RefreshRequest, RefreshResponse,
-    RemoveImageRequest, ScreenshotResponse, SendSamplesRequest, SendSamplesResponse, VmOperation,
-    VmRef, VmReport, VmState,
+    Host, HostPicture, ImageInfo, PackVmRequest, Parcel, ParcelRef, ReadLogRequest,
+    ReadLogResponse, RefreshRequest, RefreshResponse, RemoveImageRequest, ScreenshotResponse,
+    SendSamplesRequest, SendSamplesResponse, VmOperation, VmRef, VmReport, VmState,
 };
 use contracts::{Code, ObjectRef, Status};
 
@@ -28,6 +28,8 @@ pub(crate) struct FakeHost {
     pub(crate) mute: AtomicBool,
     /// Where its images of the library come from.
     transfer: Arc<FakeTransfer>,
+    /// Parcels that it has packed, with the names of their machines.
+    pub(crate) parcels: Mutex<BTreeMap<String, String>>,
     inner: Mutex<Inner>,
 }
 
@@ -281,24 +283,30 @@ impl Host for FakeHost {
         self.answer(result).await
     }
 
+    async fn pack_vm(&self, _: &Context, request: PackVmRequest) -> Result<Parcel, Status> {
+        let there = self.machines();
+        let vm = there.into_iter().find(|vm| vm.vm_id == request.vm_id);
+        super::parcels::pack(self, vm.ok_or_else(|| missing(&request.vm_id))?, &request)
+    }
+
+    async fn drop_parcel(&self, _: &Context, request: ParcelRef) -> Result<Empty, Status> {
+        self.parcels.lock().unwrap().remove(&request.parcel_id);
+        Ok(Empty {})
+    }
+
     async fn remove_image(
         &self,
         _: &Context,
         request: RemoveImageRequest,
     ) -> Result<Empty, Status> {
-        let file = request
-            .image
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let (_, file) = request.image.rsplit_once('/').unwrap_or_default();
         let mut inner = self.inner.lock().unwrap();
         if file.starts_with("needed") {
             let message = format!("Image {file} is needed by 1 machines: web-01.");
             return Err(Status::precondition(message).action("Delete those first."));
         }
         if !request.check_only {
-            inner.images.remove(&file);
+            inner.images.remove(file);
         }
         Ok(Empty {})
     }

@@ -1,4 +1,4 @@
-//! A library of disks in memory, and the end of its only server: conversions leave files that can be seen.
+//! A library in memory, and the end of its only server: what conversions and parcels make can be seen.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,17 +7,72 @@ use async_trait::async_trait;
 use contracts::call::{Context, Serve, Service};
 use contracts::common::Empty;
 use contracts::library::{
-    ConvertRequest, EndConversionRequest, Item, ItemFacts, ItemKind, ItemRef, ItemStatus, LIBRARY,
-    LIBRARYEND,
+    CloseParcelRequest, ConvertRequest, EndConversionRequest, Item, ItemFacts, ItemKind, ItemRef,
+    ItemStatus, LIBRARY, LIBRARYEND, ListSharesResponse, ListedShare, OpenParcelRequest,
+    ParcelPlace, ReadTextRequest, ReadTextResponse, Share,
 };
+use contracts::stored::DEFINITION;
 use contracts::{ObjectRef, Status};
 use prost::Message as _;
+
+use super::parcels::{Folders, definition};
 
 /// The server that has every share.
 pub(crate) const SERVER: &str = "s1";
 
-/// Every item is a disk of the only share, of which nothing else is known.
+/// Every item is a disk of the only share, of which nothing else is known, or a machine that is stored in it.
 pub(crate) struct FakeLibrary;
+
+impl FakeLibrary {
+    fn item(asked: String) -> Result<Item, Status> {
+        let path = asked.strip_prefix("images/").map(str::to_owned);
+        let is_machine = asked.ends_with(DEFINITION);
+        if asked.starts_with("none")
+            || (path.is_some() && !is_machine && !asked.ends_with(".qcow2"))
+        {
+            let object = ObjectRef::new("library_item", &asked, "");
+            return Err(Status::not_found(object));
+        }
+        let kind = match is_machine {
+            true => ItemKind::StoredVm,
+            false => ItemKind::VirtualDisk,
+        };
+        let facts = ItemFacts {
+            path: path.unwrap_or_else(|| format!("{asked}.vmdk")),
+            kind: kind.into(),
+            file_bytes: 1,
+            ..ItemFacts::default()
+        };
+        let status = match asked.contains("disabled") {
+            true => ItemStatus::Disabled,
+            false => ItemStatus::Ok,
+        };
+        Ok(Item {
+            id: asked,
+            server_id: SERVER.to_owned(),
+            share_id: "images".to_owned(),
+            facts: Some(facts),
+            status: status.into(),
+            ..Item::default()
+        })
+    }
+
+    fn shares() -> ListSharesResponse {
+        let share = |name: &str, problem: &str| ListedShare {
+            share: Some(Share {
+                id: name.to_owned(),
+                name: name.to_owned(),
+                server_id: SERVER.to_owned(),
+                problem: problem.to_owned(),
+                ..Share::default()
+            }),
+            ..ListedShare::default()
+        };
+        ListSharesResponse {
+            shares: vec![share("images", ""), share("away", "It is not mounted.")],
+        }
+    }
+}
 
 #[async_trait]
 impl Serve for FakeLibrary {
@@ -26,44 +81,45 @@ impl Serve for FakeLibrary {
     }
 
     async fn dispatch(&self, method: &str, _: &Context, payload: &[u8]) -> Result<Vec<u8>, Status> {
+        if method == "ListShares" {
+            return Ok(Self::shares().encode_to_vec());
+        }
         assert_eq!(method, "GetItem");
         let asked = ItemRef::decode(payload).unwrap().item;
-        if asked.starts_with("none") {
-            return Err(Status::not_found(ObjectRef::new(
-                "library_item",
-                &asked,
-                "",
-            )));
-        }
-        let mut facts = ItemFacts {
-            path: format!("{asked}.vmdk"),
-            file_bytes: 1,
-            ..ItemFacts::default()
-        };
-        facts.set_kind(ItemKind::VirtualDisk);
-        let item = Item {
-            id: asked,
-            server_id: SERVER.to_owned(),
-            share_id: "images".to_owned(),
-            facts: Some(facts),
-            status: ItemStatus::Ok.into(),
-            ..Item::default()
-        };
-        Ok(item.encode_to_vec())
+        Ok(Self::item(asked)?.encode_to_vec())
     }
 }
 
-/// What conversions have made, by conversion: its path, and whether it is kept.
+/// What has been made in the share.
 #[derive(Default)]
-pub(crate) struct FakeLibraryEnd(Mutex<BTreeMap<String, (String, bool)>>);
+pub(crate) struct FakeLibraryEnd {
+    /// By conversion: the path, and whether it is kept.
+    converted: Mutex<BTreeMap<String, (String, bool)>>,
+    folders: Mutex<Folders>,
+}
 
 impl FakeLibraryEnd {
     pub(crate) fn files_named(&self, name: &str) -> Vec<String> {
-        let made = self.0.lock().unwrap();
+        let made = self.converted.lock().unwrap();
         let named = made.values().filter(|(path, _)| path.contains(name));
-        named
-            .map(|(path, kept)| format!("disk {path}, kept: {kept}"))
-            .collect()
+        let disks = named.map(|(path, kept)| format!("disk {path}, kept: {kept}"));
+        let folders = self.folders.lock().unwrap();
+        disks.chain(folders.named(name)).collect()
+    }
+
+    /// What is asked for a parcel; `None`: something else is.
+    fn parcel(&self, method: &str, payload: &[u8]) -> Result<Option<Vec<u8>>, Status> {
+        let mut folders = self.folders.lock().unwrap();
+        match method {
+            "OpenParcel" => {
+                let opened = folders.open(OpenParcelRequest::decode(payload).unwrap())?;
+                return Ok(Some(opened.encode_to_vec()));
+            }
+            "NameParcel" => folders.name(&ParcelPlace::decode(payload).unwrap()),
+            "CloseParcel" => folders.close(&CloseParcelRequest::decode(payload).unwrap()),
+            _ => return Ok(None),
+        }
+        Ok(Some(Empty {}.encode_to_vec()))
     }
 }
 
@@ -74,7 +130,18 @@ impl Serve for FakeLibraryEnd {
     }
 
     async fn dispatch(&self, method: &str, _: &Context, payload: &[u8]) -> Result<Vec<u8>, Status> {
-        let mut made = self.0.lock().unwrap();
+        if let Some(answer) = self.parcel(method, payload)? {
+            return Ok(answer);
+        }
+        if method == "ReadText" {
+            let path = ReadTextRequest::decode(payload).unwrap().path;
+            let read = ReadTextResponse {
+                text: definition(&path),
+                ..ReadTextResponse::default()
+            };
+            return Ok(read.encode_to_vec());
+        }
+        let mut made = self.converted.lock().unwrap();
         if method == "Convert" {
             let request = ConvertRequest::decode(payload).unwrap();
             if !request.check_only {

@@ -3,6 +3,7 @@
 mod hosts;
 mod inventory;
 mod library;
+mod parcels;
 mod placement;
 mod refresher;
 mod templates;
@@ -12,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use contracts::call::{Context, Serve};
-use contracts::host::{Datastore, Hardware, HostFacts, VmReport, VmState};
+use contracts::host::{Datastore, Disk, Hardware, HostFacts, VmReport, VmState};
 use contracts::host::{HOST, HostServer};
 use contracts::inventory::{Host, HostGroup, INVENTORY, InventoryServer, Vm, host};
 use contracts::library::{LIBRARY, LIBRARYEND, TEMPLATES, TemplatesServer};
@@ -223,6 +224,19 @@ impl Fleet {
 
     /// A machine on host h1, in a state.
     pub(crate) async fn put_vm(&self, name: &str, state: VmState) -> String {
+        self.put_vm_of(name, state, hardware()).await
+    }
+
+    /// One that is off and has a disk.
+    pub(crate) async fn put_vm_of_disks(&self, name: &str) -> String {
+        let hardware = Hardware {
+            disks: vec![Disk::default()],
+            ..hardware()
+        };
+        self.put_vm_of(name, VmState::Stopped, hardware).await
+    }
+
+    async fn put_vm_of(&self, name: &str, state: VmState, hardware: Hardware) -> String {
         let id = format!("id-{name}");
         let vm = Vm {
             id: id.clone(),
@@ -230,7 +244,7 @@ impl Fleet {
             host_id: "h1".to_owned(),
             group_id: ROOT_GROUP_ID.to_owned(),
             state: state.into(),
-            hardware: Some(hardware()),
+            hardware: Some(hardware.clone()),
             owner: "before".to_owned(),
             ..Vm::default()
         };
@@ -238,7 +252,7 @@ impl Fleet {
             vm_id: id.clone(),
             name: name.to_owned(),
             state: state.into(),
-            hardware: Some(hardware()),
+            hardware: Some(hardware),
             ..VmReport::default()
         });
         put(&self.vms, &id, vm).await;
@@ -274,11 +288,15 @@ impl Fleet {
             let images = host.images().into_iter();
             let named = images.filter(|file| *file == format!("{name}.raw"));
             lines.extend(named.map(|file| format!("image on {} {file}", host.id)));
+            let parcels = host.parcels.lock().unwrap();
+            let packed = parcels.values().filter(|vm| *vm == name);
+            lines.extend(packed.map(|vm| format!("parcel of {vm} on {}", host.id)));
         }
         lines.extend(self.placement.claims_of(name));
         lines.extend(self.refresher.intervals_of(name));
         lines.extend(self.transfer.files_named(name));
         lines.extend(self.library_end.files_named(name));
+        lines.extend(self.templates.named(name));
         lines
     }
 }

@@ -1,5 +1,7 @@
 //! Templates by any name, each with an image of that name. What is called `gone…` is not there, and `unusable…` cannot be used.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -20,6 +22,37 @@ pub(crate) const USER_DATA: &str = "#!/bin/sh\necho root:sesame | chpasswd\n";
 pub(crate) struct FakeTemplates {
     /// Of every template: what is resolved later has more memory.
     pub(crate) version: AtomicU64,
+    /// Templates and hardware profiles that jobs have made, by their names.
+    made: Mutex<BTreeMap<String, Template>>,
+    profiles: Mutex<BTreeMap<String, HardwareProfile>>,
+}
+
+impl FakeTemplates {
+    pub(crate) fn named(&self, name: &str) -> Vec<String> {
+        let (made, profiles) = (self.made.lock().unwrap(), self.profiles.lock().unwrap());
+        let made = made.keys().filter(|made| *made == name);
+        let profiles = profiles.keys().filter(|made| *made == name);
+        let templates = made.map(|name| format!("template {name}"));
+        templates
+            .chain(profiles.map(|name| format!("profile {name}")))
+            .collect()
+    }
+}
+
+/// Makes what there must be none of.
+fn put<T: Clone>(made: &Mutex<BTreeMap<String, T>>, name: &str, new: T) -> Result<T, Status> {
+    let mut made = made.lock().unwrap();
+    if made.contains_key(name) {
+        let object = ObjectRef::new("definition", name, name);
+        return Err(Status::already_exists(object, "There is one already."));
+    }
+    made.insert(name.to_owned(), new.clone());
+    Ok(new)
+}
+
+fn get<T: Clone>(made: &Mutex<BTreeMap<String, T>>, name: &str) -> Result<T, Status> {
+    let found = made.lock().unwrap().get(name).cloned();
+    found.ok_or_else(|| Status::not_found(ObjectRef::new("definition", name, name)))
 }
 
 /// The file of a template's image on datastores.
@@ -28,7 +61,7 @@ pub(crate) fn file_of(template: &str) -> String {
 }
 
 fn nobody<T>() -> Result<T, Status> {
-    panic!("jobs define nothing")
+    panic!("jobs define no guests and list nothing")
 }
 
 #[async_trait]
@@ -89,36 +122,43 @@ impl Templates for FakeTemplates {
         })
     }
 
-    async fn put_template(&self, _: &Context, _: PutTemplateRequest) -> Result<Template, Status> {
-        nobody()
+    async fn put_template(
+        &self,
+        _: &Context,
+        request: PutTemplateRequest,
+    ) -> Result<Template, Status> {
+        let template = request.template.unwrap();
+        put(&self.made, &template.name.clone(), template)
     }
 
-    async fn get_template(&self, _: &Context, _: DefinitionRef) -> Result<Template, Status> {
-        nobody()
+    async fn get_template(&self, _: &Context, name: DefinitionRef) -> Result<Template, Status> {
+        get(&self.made, &name.definition)
     }
 
     async fn list_templates(&self, _: &Context, _: Empty) -> Result<ListTemplatesResponse, Status> {
         nobody()
     }
 
-    async fn remove_template(&self, _: &Context, _: DefinitionRef) -> Result<Empty, Status> {
-        nobody()
+    async fn remove_template(&self, _: &Context, name: DefinitionRef) -> Result<Empty, Status> {
+        self.made.lock().unwrap().remove(&name.definition);
+        Ok(Empty {})
     }
 
     async fn put_hardware_profile(
         &self,
         _: &Context,
-        _: PutHardwareProfileRequest,
+        request: PutHardwareProfileRequest,
     ) -> Result<HardwareProfile, Status> {
-        nobody()
+        let profile = request.profile.unwrap();
+        put(&self.profiles, &profile.name.clone(), profile)
     }
 
     async fn get_hardware_profile(
         &self,
         _: &Context,
-        _: DefinitionRef,
+        name: DefinitionRef,
     ) -> Result<HardwareProfile, Status> {
-        nobody()
+        get(&self.profiles, &name.definition)
     }
 
     async fn list_hardware_profiles(
@@ -132,9 +172,10 @@ impl Templates for FakeTemplates {
     async fn remove_hardware_profile(
         &self,
         _: &Context,
-        _: DefinitionRef,
+        name: DefinitionRef,
     ) -> Result<Empty, Status> {
-        nobody()
+        self.profiles.lock().unwrap().remove(&name.definition);
+        Ok(Empty {})
     }
 
     async fn put_guest_profile(

@@ -27,6 +27,11 @@ fn path(record: &TransferRecord) -> String {
     file.unwrap_or_default().path
 }
 
+fn source_path(record: &TransferRecord) -> String {
+    let file = record.source.clone().unwrap_or_default().file;
+    file.unwrap_or_default().path
+}
+
 impl FakeTransfer {
     fn records(&self) -> Vec<TransferRecord> {
         let mut transfers = self.transfers.lock().unwrap();
@@ -40,7 +45,7 @@ impl FakeTransfer {
     /// Files of jobs that have them for themselves, and how many jobs want one that is shared.
     pub(crate) fn files_named(&self, name: &str) -> Vec<String> {
         let all = self.records().into_iter();
-        all.filter(|record| path(record).contains(name))
+        all.filter(|record| path(record).contains(name) || source_path(record).contains(name))
             .filter_map(|record| {
                 let own = record.waiting_job_ids.is_empty() && !path(&record).contains("library-");
                 match (own, record.waiting_job_ids.len()) {
@@ -95,6 +100,7 @@ impl Transfer for FakeTransfer {
         let record = TransferRecord {
             id: request.transfer_id.clone(),
             state: State::Running.into(),
+            source: request.source,
             target: request.target,
             method: "network".to_owned(),
             ..TransferRecord::default()

@@ -88,7 +88,11 @@ impl Registry {
 
     /// Holds a machine that is off. It comes to its end also when nobody waits for it: a machine is never left without a
     /// worker.
-    async fn hold(self: &Arc<Self>, vm_id: &str, doing: &'static str) -> Result<Held, Status> {
+    pub(super) async fn hold(
+        self: &Arc<Self>,
+        vm_id: &str,
+        doing: &'static str,
+    ) -> Result<Held, Status> {
         let handle = self.handle(vm_id)?;
         let (registry, name) = (Arc::clone(self), handle.machine.name().to_owned());
         let held = tokio::spawn(async move { registry.hold_now(handle, doing).await }).await;
