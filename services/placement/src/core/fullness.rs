@@ -81,6 +81,7 @@ mod tests {
             size: [0; 2],
             weights: [1; RESOURCES],
             goal: Goal::Maximise,
+            ..Ask::NOTHING
         }
     }
 
