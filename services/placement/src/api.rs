@@ -36,7 +36,8 @@ impl Placement for Api {
     async fn rate(&self, _context: &Context, request: RateRequest) -> Result<RateResponse, Status> {
         let rated = self.store.look(|look| {
             let request = moving::complete(&request, look.fleet)?;
-            let query = Query::new(&request, &self.defaults)?;
+            let expected = look.fleet.expected_stay_secs(&request.vm_id);
+            let query = Query::new(&request, &self.defaults)?.expecting(expected);
             choose::rate_all(look.fleet, &query)
         });
         rated.await?

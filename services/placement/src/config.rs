@@ -30,6 +30,9 @@ pub struct Config {
     /// Samples of a host that are older count no more, in seconds. Agents tell theirs every ten minutes even when nothing
     /// has changed. Too low and clocks that differ make hosts stale; too high and a host is rated by what was.
     pub samples_lifetime_secs: u64,
+    /// Where the site's goal is resource maximisation, machines are placed beside such as stay as long, by what is learned of
+    /// how long machines of their size and owner stay.
+    pub learn_stays: bool,
 }
 
 impl Default for Config {
@@ -46,6 +49,7 @@ impl Default for Config {
             weight_network: 1.0,
             claim_lifetime_secs: 15 * 60,
             samples_lifetime_secs: 60 * 60,
+            learn_stays: true,
         }
     }
 }

@@ -104,9 +104,13 @@ impl Look<'_> {
 impl Live {
     pub(crate) fn new(feeds: Feeds, config: &Config, world: World) -> Self {
         let samples_lifetime = Duration::from_secs(config.samples_lifetime_secs);
+        let mut fleet = Fleet::new(config.defaults());
+        if config.maximise && config.learn_stays {
+            fleet.learn_stays();
+        }
         Self {
             inner: Mutex::new(Inner {
-                fleet: Fleet::new(config.defaults()),
+                fleet,
                 feeds,
                 seen: Seen::default(),
                 trust_checked: None,
@@ -121,6 +125,8 @@ impl Live {
     pub(crate) fn look<T>(&self, work: impl FnOnce(&mut Look<'_>) -> T) -> Result<T, Status> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
+        // Before the news: a machine that went has the age of this moment.
+        inner.fleet.grow_older(self.world.now_ms());
         inner.take_news()?;
         inner.end_claims(self.claim_lifetime);
         self.check_trust(inner);

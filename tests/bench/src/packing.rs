@@ -1,6 +1,7 @@
 //! How few hosts machines need: rules beside each other on a real trace, and a plan to re-pack them.
 
 mod replay;
+mod stays;
 mod trace;
 
 use std::path::Path;
@@ -12,20 +13,22 @@ use placement::core::repack;
 
 use crate::table::Report;
 use replay::Rule;
-use trace::{Size, Vm};
+use stays::Oracle;
+use trace::{Size, Trace, Vm};
 
 /// Moves an hour that the drained replay may use.
 const MOVES_AN_HOUR_MAX: usize = 300;
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 8] = [
     Rule::FirstFit,
     Rule::BestFit,
     Rule::WorstFit,
     Rule::DotProduct,
+    Rule::ours(Oracle::Nobody),
+    Rule::ours(Oracle::Learned),
+    Rule::ours(Oracle::Told),
     Rule::Ours {
-        moves_an_hour_max: 0,
-    },
-    Rule::Ours {
+        stays: Oracle::Nobody,
         moves_an_hour_max: MOVES_AN_HOUR_MAX,
     },
 ];
@@ -74,7 +77,7 @@ pub(crate) fn run(path: &Path, shapes: &[Shape]) -> anyhow::Result<Vec<Report>> 
         "There is no trace at {}: name one with --trace, or leave `packing` out.",
         path.display()
     );
-    let vms = trace::read(path).with_context(|| format!("{} is no trace", path.display()))?;
+    let trace = trace::read(path).with_context(|| format!("{} is no trace", path.display()))?;
     let mut online = Report::new(
         "Packing a trace: host-hours over the bound of the larger demand, and density at the first refusal",
         &[
@@ -101,25 +104,26 @@ pub(crate) fn run(path: &Path, shapes: &[Shape]) -> anyhow::Result<Vec<Report>> 
     );
     for shape in shapes {
         for rule in RULES {
-            online.row(replayed(&vms, *shape, rule));
+            online.row(replayed(&trace, *shape, rule));
         }
         for share in [0.63, 1.0] {
-            again.row(repacked(&vms, *shape, share));
+            again.row(repacked(&trace.vms, *shape, share));
         }
     }
     Ok(vec![online, again])
 }
 
-fn replayed(vms: &[Vm], shape: Shape, rule: Rule) -> [String; 6] {
-    let outcome = replay::run(vms, shape.host, rule, None);
+fn replayed(trace: &Trace, shape: Shape, rule: Rule) -> [String; 6] {
+    let outcome = replay::run(trace, shape.host, rule, None);
     let is_online = !matches!(
         rule,
         Rule::Ours {
-            moves_an_hour_max: 1..
+            moves_an_hour_max: 1..,
+            ..
         }
     );
     let count = shape.count.filter(|_| is_online);
-    let density = count.and_then(|count| replay::run(vms, shape.host, rule, Some(count)).density);
+    let density = count.and_then(|count| replay::run(trace, shape.host, rule, Some(count)).density);
     [
         shape.name(),
         rule.name(),

@@ -67,7 +67,7 @@ fn fleet(hosts: usize) -> Vec<Row> {
             3
         },
         largest: [64, 1 << 22],
-        overhead: 0,
+        ..Row::default()
     };
     (0..hosts).map(|_| row()).collect()
 }
@@ -80,6 +80,7 @@ fn asks(goal: Goal) -> Vec<Ask> {
         size: [vcpus, 20_480],
         weights: [1_000; 4],
         goal,
+        ..Ask::NOTHING
     };
     (1..=8).map(ask).collect()
 }

@@ -140,6 +140,7 @@ fn choose_all(
         return Ok(Chosen::Half(half.collect()));
     }
     let fleet = &mut *look.fleet;
+    let asked = &asked.expecting(fleet);
     let problem = Problem::new(fleet, asked)?;
     let solved = batch::solve(&problem.batch, fleet.columns_mut());
     let rows = solved.map_err(|at| no_place(asked, &problem, at))?.rows;

@@ -77,7 +77,9 @@ impl Api {
                 Earlier::Pending(host_id) => return Ok(Attempt::Pending(host_id)),
                 Earlier::No => {}
             }
-            let decision = choose::choose(look.fleet, query, occasion)?;
+            let expected = look.fleet.expected_stay_secs(owner.vm_id);
+            let query = query.clone().expecting(expected);
+            let decision = choose::choose(look.fleet, &query, occasion)?;
             let claim = claims::new(owner, &query.needs, expires_ms);
             look.fleet.add_pending(&decision.host_id, claim.clone());
             Ok(Attempt::Chosen(Box::new(decision), claim))

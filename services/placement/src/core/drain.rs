@@ -182,6 +182,7 @@ mod tests {
             size: [0; 2],
             weights: [1, 1, 0, 0],
             goal: Goal::Maximise,
+            ..Ask::NOTHING
         };
         Seat { vm, ask }
     }

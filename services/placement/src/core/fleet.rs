@@ -4,22 +4,23 @@
 //! counted anew before the next look.
 
 mod kept;
+mod members;
+mod stays;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use contracts::host::VmState;
 use contracts::inherit::Groups;
 use contracts::inventory::{Host, HostGroup};
 use contracts::placement::{Claim, HostClaims, HostState, Rule};
 
 use kept::{Kept, forget, is_same};
+use stays::Stays;
 
 use super::claims::{self, Owner};
 use super::guest::Guest;
 use super::model::Row;
 use super::query::Defaults;
 use super::scan::Columns;
-use super::standing::Member;
 use super::state::{self, Carried};
 
 /// A host in its place.
@@ -51,6 +52,7 @@ pub struct Fleet {
     dirty: HashSet<String>,
     /// Hosts came, went or changed their names.
     is_order_dirty: bool,
+    stays: Stays,
 }
 
 impl Fleet {
@@ -71,6 +73,7 @@ impl Fleet {
             places: HashMap::new(),
             dirty: HashSet::new(),
             is_order_dirty: false,
+            stays: Stays::default(),
         }
     }
 
@@ -149,6 +152,7 @@ impl Fleet {
     }
 
     pub fn put_guest(&mut self, id: String, guest: Option<Guest>) {
+        self.stays.note(&id, guest.as_ref());
         let host_id = |guest: &Guest| guest.host_id.clone();
         let after = guest.as_ref().map(host_id);
         let before = match guest {
@@ -357,41 +361,10 @@ impl Fleet {
             claims: &claims,
             stale: host.facts_ms != 0 && host.facts_ms < self.trusted_from_ms,
         };
-        let state = state::of(host, &self.groups, carried, &self.defaults);
+        let mut state = state::of(host, &self.groups, carried, &self.defaults);
+        state.expected_stay_secs = self.stays.of_host(carried);
         let row = state::row(&state);
         Slot { state, row }
-    }
-
-    /// Machines that are somewhere, or are about to be by a claim that counts here, as rules name them.
-    pub fn members(&self, counts: impl Fn(&str, &Claim) -> bool) -> Vec<(Member<'_>, &HostState)> {
-        let guests = self.guests.values();
-        let guests = guests.filter(|guest| guest.state != VmState::Missing);
-        let guests = guests.filter_map(|guest| {
-            let member = Member {
-                id: &guest.id,
-                name: &guest.name,
-                tags: &guest.tags,
-            };
-            Some((member, &self.slot(&guest.host_id)?.state))
-        });
-        let claims = self
-            .claims
-            .iter()
-            .flat_map(|(host_id, kept)| kept.open().map(move |claim| (host_id, claim)));
-        let claims = claims.filter(|(host_id, claim)| counts(host_id, claim));
-        let claims = claims.filter_map(|(host_id, claim)| {
-            let known = self.guests.get(&claim.vm_id);
-            if known.is_some_and(|guest| !guest.host_id.is_empty()) {
-                return None;
-            }
-            let member = Member {
-                id: &claim.vm_id,
-                name: known.map_or(claim.vm_id.as_str(), |guest| &guest.name),
-                tags: &claim.tags,
-            };
-            Some((member, &self.slot(host_id)?.state))
-        });
-        guests.chain(claims).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contracts::host::VmState;
 use contracts::inventory::Vm;
+use contracts::inventory::vm::Origin;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Guest {
@@ -20,6 +21,11 @@ pub struct Guest {
     pub datastore: String,
     pub accelerator: String,
     pub tags: BTreeMap<String, String>,
+    pub owner: String,
+    /// When it was made; when it was found, if it was.
+    pub created_ms: i64,
+    /// It was found on its host: it is older than its record.
+    pub is_found: bool,
 }
 
 impl Guest {
@@ -62,6 +68,9 @@ impl From<&Vm> for Guest {
             datastore: vm.datastore.clone(),
             accelerator: vm.accelerator.clone(),
             tags: vm.tags.clone(),
+            owner: vm.owner.clone(),
+            created_ms: vm.created_ms,
+            is_found: vm.origin() == Origin::Imported,
         }
     }
 }

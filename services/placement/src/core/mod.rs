@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`model`] is the arithmetic, `state` a host as it is rated, `query` what is asked; `checks` and `rate`
 //! say how well the one suits the other; `fleet` keeps all hosts, their numbers as the columns of [`scan`]; `choose` takes
-//! one, `batch` several. `drain` and `repack` plan for hosts that could be empty.
+//! one, `batch` several. `lifetimes` learns how long machines stay, and `stay` says what that costs a host. `drain` and
+//! `repack` plan for hosts that could be empty.
 
 pub mod batch;
 pub mod checks;
@@ -12,6 +13,7 @@ pub mod drain;
 pub mod fleet;
 pub mod fullness;
 pub mod guest;
+pub mod lifetimes;
 pub mod model;
 pub mod moving;
 pub mod query;
@@ -24,6 +26,7 @@ pub mod scope;
 pub mod simulate;
 pub mod standing;
 pub mod state;
+pub mod stay;
 pub mod summary;
 pub mod together;
 pub mod transfer;

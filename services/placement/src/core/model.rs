@@ -4,6 +4,7 @@
 //! [`score`] is the definition. Whatever is quicker must answer the same.
 
 use super::fullness;
+use super::stay::{self, Stay};
 
 /// What is rated and packed. Used as an index into [`Amounts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,7 @@ impl Ask {
         size: [0; SIZES],
         weights: [1; RESOURCES],
         goal: Goal::Balance,
+        stay: Stay::UNKNOWN,
     };
 }
 
@@ -78,6 +80,8 @@ pub struct Row {
     pub largest: Sizes,
     /// MiB that each machine takes beside its own (memory of the hypervisor). `used` has it for one more.
     pub overhead: u32,
+    /// How long the last of its machines is expected to stay.
+    pub stay: Stay,
 }
 
 /// What a machine asks of a host.
@@ -92,6 +96,8 @@ pub struct Ask {
     /// How much each resource counts; at most [`WEIGHT_MAX`], not all 0.
     pub weights: Amounts,
     pub goal: Goal,
+    /// How long it is expected to stay. Counts for resource maximisation only.
+    pub stay: Stay,
 }
 
 /// Which end of the scale is wanted.
@@ -116,11 +122,14 @@ pub fn score(row: &Row, ask: &Ask) -> Option<u32> {
 }
 
 /// How good a host is for a machine that it can take, 0 to [`SCORE_ONE`]: for load balancing the weighted mean of what is left
-/// of each rated resource, for resource maximisation how full the host would be ([`fullness`]).
+/// of each rated resource, for resource maximisation how full the host would be ([`fullness`]), less what it costs that the
+/// machine stays longer or shorter than the others ([`stay`]).
 pub fn value(row: &Row, ask: &Ask) -> u32 {
     match ask.goal {
         Goal::Balance => mean_left(row, ask),
-        Goal::Maximise => fullness::of_host(row, ask),
+        Goal::Maximise => {
+            fullness::of_host(row, ask).saturating_sub(stay::cost(ask.stay, row.stay))
+        }
     }
 }
 
@@ -161,10 +170,11 @@ pub fn with(mut row: Row, ask: &Ask) -> Row {
     }
     let [_, disk] = &mut row.largest;
     *disk = disk.saturating_sub(disk_taken(ask));
+    row.stay = row.stay.and(ask.stay);
     row
 }
 
-/// A host without a machine that it had.
+/// A host without a machine that it had. How long the others stay is not known by that: it is left as it was.
 pub fn without(mut row: Row, ask: &Ask) -> Row {
     let amounts = taken(&row, ask);
     for (used, taken) in row.used.iter_mut().zip(amounts) {
@@ -220,7 +230,7 @@ mod tests {
             rated: CPU_AND_MEMORY,
             features: 0b11,
             largest: [2, 2],
-            overhead: 0,
+            ..Row::default()
         }
     }
 
@@ -231,7 +241,7 @@ mod tests {
             features: 0b01,
             size: [2, 1],
             weights: [1_000, 1_000, 1_000, 1_000],
-            goal: Goal::Balance,
+            ..Ask::NOTHING
         }
     }
 

@@ -6,6 +6,7 @@ use contracts::{Status, names};
 
 use super::model::{Ask, Goal, RESOURCES, Resource, Sizes, WEIGHT_MAX};
 use super::requirements;
+use super::stay::Stay;
 use super::units::{cut, mib_up, whole_up};
 
 /// What the site says where nobody else does.
@@ -61,6 +62,7 @@ impl Query {
             size: size(&needs),
             weights: thousandths(&weights)?,
             goal,
+            stay: stay(&needs),
         };
         let request = RateRequest {
             requirements: Some(needs.clone()),
@@ -79,6 +81,18 @@ impl Query {
             ask,
             weights,
         })
+    }
+
+    /// The same with how long the machine is expected to stay, where that counts and the request does not say.
+    #[must_use]
+    pub fn expecting(mut self, stay_secs: Option<u64>) -> Self {
+        let is_open = self.needs.expected_stay_secs.is_none();
+        if self.ask.goal == Goal::Maximise && is_open && stay_secs.is_some() {
+            self.needs.expected_stay_secs = stay_secs;
+            self.ask.stay = stay(&self.needs);
+            self.request.requirements = Some(self.needs.clone());
+        }
+        self
     }
 
     /// Whether, rules aside, numbers alone say which hosts can take the machine.
@@ -107,6 +121,11 @@ impl Query {
 /// As hosts say how large a machine they take.
 fn size(needs: &Requirements) -> Sizes {
     [needs.vcpus, mib_up(needs.disk_bytes).saturating_add(1)]
+}
+
+fn stay(needs: &Requirements) -> Stay {
+    let secs = needs.expected_stay_secs;
+    secs.map_or(Stay::UNKNOWN, Stay::of_secs)
 }
 
 fn asked(goal: Goal) -> AskedGoal {

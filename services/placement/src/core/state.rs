@@ -11,6 +11,7 @@ use contracts::placement::{Claim, DatastoreState, EffectiveReserves, HostState};
 use super::guest::Guest;
 use super::model::{Resource, Row};
 use super::query::{Defaults, TAKES_PART};
+use super::stay::Stay;
 use super::units::{cut, mib_down, mib_up, whole_down, whole_up};
 
 /// The network that hosts have which do not say what they have.
@@ -75,6 +76,7 @@ pub fn of(host: &Host, groups: &Groups, carried: Carried<'_>, defaults: &Default
         room: settings.room.clone(),
         stale: carried.stale,
         rules: Vec::new(),
+        expected_stay_secs: None,
     }
 }
 
@@ -226,6 +228,9 @@ pub fn row(state: &HostState) -> Row {
         features: if takes_part(state) { TAKES_PART } else { 0 },
         largest: [state.cpus, disk_size(state, state.datastores.iter())],
         overhead: mib_up(state.memory_overhead_bytes),
+        stay: state
+            .expected_stay_secs
+            .map_or(Stay::UNKNOWN, Stay::of_secs),
     }
 }
 

@@ -42,6 +42,19 @@ impl Asked {
             rules: rules.iter().map(rules::complete).collect(),
         })
     }
+
+    /// The same with how long each machine is expected to stay.
+    #[must_use]
+    pub fn expecting(&self, fleet: &Fleet) -> Self {
+        let machines = self.machines.iter().map(|(vm_id, query)| {
+            let expected = fleet.expected_stay_secs(vm_id);
+            (vm_id.clone(), query.clone().expecting(expected))
+        });
+        Self {
+            machines: machines.collect(),
+            rules: self.rules.clone(),
+        }
+    }
 }
 
 /// What is to be solved, with the names of its ties.

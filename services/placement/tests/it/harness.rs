@@ -153,6 +153,14 @@ impl Fleet {
         put(&self.vms, &vm.id.clone(), vm).await;
     }
 
+    pub(crate) async fn remove_vm(&self, id: &str) {
+        let gone = |_: Option<&_>| Ok(Decision::Delete(()));
+        self.vms
+            .update(&Context::new("tester"), id, gone)
+            .await
+            .unwrap();
+    }
+
     /// The claims on a host, as the log has them now.
     pub(crate) async fn claims(&self, host_id: &str) -> Vec<Claim> {
         let log = subjects::bucket_stream(HostClaims::BUCKET);

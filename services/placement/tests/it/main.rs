@@ -11,3 +11,4 @@ mod claims;
 mod harness;
 mod planning;
 mod rating;
+mod stays;

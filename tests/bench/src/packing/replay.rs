@@ -7,8 +7,10 @@ use std::collections::{BTreeSet, BinaryHeap};
 use placement::core::drain::{self, Seat};
 use placement::core::model::{Ask, Goal, Resource, Row, with, without};
 use placement::core::scan::Columns;
+use placement::core::stay::Stay;
 
-use super::trace::{Size, Vm};
+use super::stays::{Oracle, Stays};
+use super::trace::{Size, Trace, Vm};
 
 /// A host that carries something. A rule opens another one only if none of these fits.
 const OPEN: u64 = 1;
@@ -16,6 +18,9 @@ const OPEN: u64 = 1;
 const BOTH: u8 = Resource::Cpu.bit() | Resource::Memory.bit();
 
 const HOUR_SECS: i64 = 3_600;
+
+/// How often it is looked anew how long machines stay that are there; as the service does.
+const LOOK_SECS: i64 = 600;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -25,10 +30,27 @@ pub(super) enum Rule {
     WorstFit,
     /// What is free most alike to what is needed.
     DotProduct,
-    /// The placement core's, and at most so many moves an hour.
+    /// The placement core's, by what is expected of how long machines stay, and at most so many moves an hour.
     Ours {
+        stays: Oracle,
         moves_an_hour_max: usize,
     },
+}
+
+impl Rule {
+    pub(super) const fn ours(stays: Oracle) -> Self {
+        Self::Ours {
+            stays,
+            moves_an_hour_max: 0,
+        }
+    }
+
+    fn oracle(self) -> Oracle {
+        match self {
+            Self::Ours { stays, .. } => stays,
+            _ => Oracle::Nobody,
+        }
+    }
 }
 
 impl Rule {
@@ -39,9 +61,16 @@ impl Rule {
             Self::WorstFit => "worst fit (L2)".to_owned(),
             Self::DotProduct => "dot product".to_owned(),
             Self::Ours {
+                stays,
                 moves_an_hour_max: 0,
-            } => "Muster".to_owned(),
-            Self::Ours { moves_an_hour_max } => {
+            } => match stays {
+                Oracle::Nobody => "Muster".to_owned(),
+                Oracle::Learned => "Muster, learned lifetimes".to_owned(),
+                Oracle::Told => "Muster, true lifetimes".to_owned(),
+            },
+            Self::Ours {
+                moves_an_hour_max, ..
+            } => {
                 format!("Muster, up to {moves_an_hour_max} moves/h")
             }
         }
@@ -72,6 +101,7 @@ pub(super) struct Outcome {
 
 struct Replay<'a> {
     vms: &'a [Vm],
+    stays: Stays<'a>,
     host: Size,
     rule: Rule,
     hosts: Columns,
@@ -84,10 +114,12 @@ struct Replay<'a> {
 }
 
 /// Replays a trace to its last arrival, or to the first refusal where there are only so many hosts.
-pub(super) fn run(vms: &[Vm], host: Size, rule: Rule, hosts_max: Option<usize>) -> Outcome {
+pub(super) fn run(trace: &Trace, host: Size, rule: Rule, hosts_max: Option<usize>) -> Outcome {
+    let vms = trace.vms.as_slice();
     let start = vms.first().map_or(0, |vm| vm.from_secs);
     let mut replay = Replay {
         vms,
+        stays: Stays::new(trace, rule.oracle()),
         host,
         rule,
         hosts: Columns::default(),
@@ -100,6 +132,7 @@ pub(super) fn run(vms: &[Vm], host: Size, rule: Rule, hosts_max: Option<usize>) 
     };
     let mut ends: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
     let mut next_hour = start + HOUR_SECS;
+    let mut next_look = start;
     for (at, vm) in vms.iter().enumerate() {
         while next_hour <= vm.from_secs {
             replay.end(&mut ends, next_hour);
@@ -109,6 +142,10 @@ pub(super) fn run(vms: &[Vm], host: Size, rule: Rule, hosts_max: Option<usize>) 
         }
         replay.end(&mut ends, vm.from_secs);
         replay.until(vm.from_secs);
+        if next_look <= vm.from_secs {
+            replay.look_again();
+            next_look = vm.from_secs + LOOK_SECS;
+        }
         if vm.size.iter().zip(host).any(|(need, there)| *need > there) {
             continue;
         }
@@ -142,6 +179,7 @@ impl Replay<'_> {
             size: [0; 2],
             weights: [1, 1, 0, 0],
             goal: Goal::Maximise,
+            stay: self.stays.of(at, self.now_secs),
         }
     }
 
@@ -154,6 +192,7 @@ impl Replay<'_> {
             self.until(until);
             let host = self.place[at];
             self.on[host].retain(|vm| *vm != at);
+            self.stays.went(at);
             self.changed(host, without(self.hosts.rows()[host], &self.ask(at)));
             self.count(at, |used, need| used - need);
         }
@@ -178,8 +217,29 @@ impl Replay<'_> {
         }
     }
 
+    /// What is expected of machines changes as they grow older.
+    fn look_again(&mut self) {
+        if !self.stays.are_expected() {
+            return;
+        }
+        let all = self.on.iter().flatten().copied();
+        self.stays.look(all, self.now_secs);
+        for host in 0..self.on.len() {
+            self.changed(host, self.hosts.rows()[host]);
+        }
+    }
+
+    fn last(&self, host: usize) -> Stay {
+        let on = self.on[host].iter();
+        let stays = on.map(|vm| self.stays.of(*vm, self.now_secs));
+        stays.fold(Stay::of_secs(0), Stay::and)
+    }
+
     fn changed(&mut self, host: usize, mut row: Row) {
         let is_empty = self.on[host].is_empty();
+        if self.stays.are_expected() {
+            row.stay = self.last(host);
+        }
         row.features = if is_empty { 0 } else { OPEN };
         self.hosts.set(host, row);
         if is_empty {
@@ -235,7 +295,10 @@ impl Replay<'_> {
 
     /// Empties hosts, as far as the rule may move machines.
     fn tidy_up(&mut self) {
-        let Rule::Ours { moves_an_hour_max } = self.rule else {
+        let Rule::Ours {
+            moves_an_hour_max, ..
+        } = self.rule
+        else {
             return;
         };
         if moves_an_hour_max == 0 {

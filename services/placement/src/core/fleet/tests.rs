@@ -1,10 +1,10 @@
 use super::super::query::tests::DEFAULTS;
 use super::*;
-use contracts::host::HostFacts;
+use contracts::host::{HostFacts, VmState};
 
 const MIB: u64 = 1 << 20;
 
-fn host(id: &str, name: &str) -> Host {
+pub(super) fn host(id: &str, name: &str) -> Host {
     Host {
         id: id.to_owned(),
         name: name.to_owned(),
@@ -42,7 +42,7 @@ fn used(fleet: &Fleet, host_id: &str) -> u64 {
         .map_or(0, |slot| slot.state.memory_used_bytes / MIB)
 }
 
-fn guest(id: &str, host_id: &str, state: VmState) -> Guest {
+pub(super) fn guest(id: &str, host_id: &str, state: VmState) -> Guest {
     Guest {
         id: id.to_owned(),
         host_id: host_id.to_owned(),

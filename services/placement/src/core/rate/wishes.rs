@@ -3,8 +3,11 @@
 use contracts::placement::rule::{Bond, Strength};
 use contracts::placement::{HostState, Reason, RuleStanding};
 
+use super::STARS_MAX;
 use crate::core::checks::broken;
+use crate::core::model::{Goal, SCORE_ONE};
 use crate::core::query::Query;
+use crate::core::stay::{self, Stay};
 
 /// A wish that is not met costs one star: as much as a fifth of a host's resources, so that a host which is a little
 /// fuller but meets it is chosen, and one that is nearly full is not.
@@ -34,7 +37,28 @@ pub(super) fn remarks(state: &HostState, rules: &[RuleStanding], query: &Query) 
         );
         remarks.push(remark("stale_samples", message, 0));
     }
+    remarks.extend(stays(state, query));
     remarks
+}
+
+/// What was expected of the machine and of the host's last one, where that counts.
+fn stays(state: &HostState, query: &Query) -> Option<Reason> {
+    let machine = query.needs.expected_stay_secs;
+    let (machine, host) = machine.zip(state.expected_stay_secs)?;
+    let lost = stay::cost(Stay::of_secs(machine), Stay::of_secs(host));
+    let stars = f64::from(lost) / f64::from(SCORE_ONE) * STARS_MAX;
+    let message = format!(
+        "The machine is expected to stay {}, the last one of host {} {}: that costs {stars:.1} stars.",
+        hours(machine),
+        state.host_name,
+        hours(host),
+    );
+    (query.ask.goal == Goal::Maximise).then(|| remark("stay", message, 0))
+}
+
+/// "14 h", rounded up.
+fn hours(secs: u64) -> String {
+    format!("{} h", secs.div_ceil(3_600))
 }
 
 fn cost(rule: &RuleStanding) -> u32 {
@@ -45,11 +69,12 @@ fn cost(rule: &RuleStanding) -> u32 {
 }
 
 fn remark(check: &str, message: String, half_stars_lost: u32) -> Reason {
-    let action = if check == "stale_samples" {
-        "Check that the host's agent reports to inventory.".to_owned()
-    } else {
-        "Choose a host that has not lost these stars, or change the wish.".to_owned()
+    let action = match check {
+        "stale_samples" => "Check that the host's agent reports to inventory.",
+        "stay" => "If this is often wrong, switch learn_stays off in placement's configuration.",
+        _ => "Choose a host that has not lost these stars, or change the wish.",
     };
+    let action = action.to_owned();
     Reason {
         check: check.to_owned(),
         message,

@@ -40,6 +40,8 @@ pub(super) struct Block {
     stocks: [Stock; RESOURCES],
     features: [Column<u32>; 2],
     largest: [Column<f32>; SIZES],
+    /// Levels of `stay`; 0: not known.
+    stays: Column<f32>,
 }
 
 /// A resource of an [`Ask`].
@@ -56,6 +58,8 @@ pub(super) struct Plan {
     features: [u32; 2],
     sizes: [f32; SIZES],
     goal: Goal,
+    /// A level of `stay`; 0: not known, or not asked for.
+    stay: f32,
 }
 
 impl Plan {
@@ -71,6 +75,10 @@ impl Plan {
             features: halves(ask.features),
             sizes: ask.size.map(|size| size as f32),
             goal: ask.goal,
+            stay: match ask.goal {
+                Goal::Balance => 0.0,
+                Goal::Maximise => f32::from(ask.stay.level()),
+            },
         }
     }
 }
@@ -96,6 +104,7 @@ impl Block {
             }),
             features: [const { Column([0; LANES]) }; 2],
             largest: [const { Column([0.0; LANES]) }; SIZES],
+            stays: Column([0.0; LANES]),
         };
         for (lane, row) in rows.iter().enumerate() {
             block.put(lane, row);
@@ -132,6 +141,7 @@ impl Block {
         for (column, most) in self.largest.iter_mut().zip(row.largest) {
             column.0[lane] = most.min(AMOUNT_MAX) as f32;
         }
+        self.stays.0[lane] = f32::from(row.stay.level());
     }
 
     fn looks_alike(&self) -> bool {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::core::model::{Goal, RESOURCES, Resource, SIZES, WEIGHT_MAX};
+use crate::core::model::{Goal, Resource, WEIGHT_MAX};
+use crate::core::stay::Stay;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -53,6 +54,16 @@ impl Draw {
             features: self.of(&[u64::MAX, 0b11, 1 << 40 | 1]),
             largest: self.of(&[[64, 1 << 20], [64, u32::MAX], [8, 4_096]]),
             overhead: 0,
+            stay: self.stay(),
+        }
+    }
+
+    fn stay(&mut self) -> Stay {
+        let hours = self.of(&[0, 1, 2, 5, 17, 60, 500]);
+        if self.below(3) == 0 {
+            Stay::UNKNOWN
+        } else {
+            Stay::of_secs(hours * 3_600)
         }
     }
 
@@ -70,6 +81,7 @@ impl Draw {
             size: self.of(&[[0, 0], [4, 4_096], [9, 1], [1, 5_000], [1, u32::MAX]]),
             weights: self.of(&[[1_000; 4], [WEIGHT_MAX, 1, 0, 7], [0, 1_000, 0, 0]]),
             goal: self.of(&[Goal::Balance, Goal::Maximise]),
+            stay: self.stay(),
         }
     }
 }
@@ -156,13 +168,5 @@ fn adding_free_memory_never_lowers_a_score_for_balance() {
 
 #[test]
 fn a_fleet_without_hosts_has_no_best() {
-    let ask = Ask {
-        need: [0; RESOURCES],
-        limits: 0,
-        features: 0,
-        size: [0; SIZES],
-        weights: [1; RESOURCES],
-        goal: Goal::Balance,
-    };
-    assert_eq!(Columns::default().best(&ask, None), None);
+    assert_eq!(Columns::default().best(&Ask::NOTHING, None), None);
 }

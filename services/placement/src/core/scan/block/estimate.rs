@@ -10,6 +10,7 @@ use super::{Block, LANES, MISFIT, Plan, Stock};
 use crate::core::fullness;
 use crate::core::model::{Goal, RESOURCES};
 use crate::core::scan::Tally;
+use crate::core::stay;
 
 impl Block {
     /// Estimates every host of the block that is in `among`, and answers the highest estimate.
@@ -94,7 +95,11 @@ impl Block {
             let can_take = simd.and_m32s(can_take, self.fits(simd, plan, at));
             let can_take = simd.and_m32s(can_take, self.has_size(simd, plan, 0, at));
             let can_take = simd.and_m32s(can_take, self.has_size(simd, plan, 1, at));
-            *place = simd.select_f32s(can_take, estimate(at), misfit);
+            let mut value = estimate(at);
+            if plan.stay > 0.0 {
+                value = self.less_stay(simd, plan, at, value);
+            }
+            *place = simd.select_f32s(can_take, value, misfit);
             highest = simd.max_f32s(highest, *place);
         }
         simd.reduce_max_f32s(highest)
@@ -197,6 +202,20 @@ impl Block {
         }
         let value = fullness(simd, self.mean_left(simd, plan, at), &after, &before);
         simd.select_f32s(simd.less_than_f32s(zero, rated), value, zero)
+    }
+
+    /// Less what it costs that the machine stays longer or shorter than the hosts' last ones.
+    #[inline(always)]
+    fn less_stay<S: Simd>(&self, simd: S, plan: &Plan, at: usize, value: S::f32s) -> S::f32s {
+        let zero = simd.splat_f32s(0.0);
+        let (longer, shorter) = stay::step_costs();
+        let last = S::as_simd_f32s(&self.stays.0).0[at];
+        let steps = simd.sub_f32s(simd.splat_f32s(plan.stay), last);
+        let over = simd.mul_f32s(simd.max_f32s(steps, zero), simd.splat_f32s(longer));
+        let under = simd.mul_f32s(simd.min_f32s(steps, zero), simd.splat_f32s(-shorter));
+        let less = simd.sub_f32s(value, simd.add_f32s(over, under));
+        let known = simd.less_than_f32s(zero, last);
+        simd.select_f32s(known, simd.max_f32s(less, zero), value)
     }
 
     #[inline(always)]
