@@ -125,9 +125,9 @@ impl Live {
     pub(crate) fn look<T>(&self, work: impl FnOnce(&mut Look<'_>) -> T) -> Result<T, Status> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
-        // Before the news: a machine that went has the age of this moment.
         inner.fleet.grow_older(self.world.now_ms());
         inner.take_news()?;
+        inner.fleet.look_at_stays();
         inner.end_claims(self.claim_lifetime);
         self.check_trust(inner);
         inner.fleet.refresh();

@@ -66,6 +66,8 @@ pub struct Lifetimes {
     numbers: HashMap<(usize, String), usize>,
     tables: Vec<Table>,
     gone: u64,
+    /// Enough had gone by the last look.
+    is_telling: bool,
 }
 
 impl Default for Lifetimes {
@@ -74,6 +76,7 @@ impl Default for Lifetimes {
             numbers: HashMap::new(),
             tables: vec![Table::default()],
             gone: 0,
+            is_telling: false,
         }
     }
 }
@@ -116,6 +119,7 @@ impl Lifetimes {
 
     /// Counts anew what is expected, with those that are still there and how old they are.
     pub fn look(&mut self, still_there: impl IntoIterator<Item = (Kind, u64)>) {
+        self.is_telling = self.gone >= GONE_MIN;
         for table in &mut self.tables {
             table.still_there = [0; CLASSES];
         }
@@ -141,7 +145,8 @@ impl Lifetimes {
 
     /// How long a machine of an age is expected to stay yet, in seconds, looking ten days ahead. `None`: too little was seen.
     pub fn expected_secs(&self, kind: Kind, age_secs: u64) -> Option<u64> {
-        (self.gone >= GONE_MIN).then(|| mean_left(&self.hazards(kind), age_secs))
+        self.is_telling
+            .then(|| mean_left(&self.hazards(kind), age_secs))
     }
 
     fn hazards(&self, kind: Kind) -> [u64; CLASSES] {

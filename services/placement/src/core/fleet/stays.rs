@@ -101,9 +101,14 @@ impl Fleet {
         self.stays.is_learning = true;
     }
 
-    /// Time has passed: machines are older, and what is expected of them is another thing.
+    /// Time has passed: what goes from now on goes at this time.
     pub fn grow_older(&mut self, now_ms: i64) {
         self.stays.now_ms = now_ms;
+    }
+
+    /// Counts anew what is expected, now and then: machines are older, and others have gone.
+    pub fn look_at_stays(&mut self) {
+        let now_ms = self.stays.now_ms;
         let since = |looked_ms: i64| now_ms.saturating_sub(looked_ms);
         // A clock that was set back is no reason to wait.
         let is_recent = |looked_ms| (0..LOOK_INTERVAL_MS).contains(&since(looked_ms));

@@ -20,6 +20,8 @@ fn nothing_is_expected_before_machines_have_gone() {
     let kind = lifetimes.kind(["a"]);
     assert_eq!(lifetimes.expected_secs(kind, 0), None);
     lifetimes.went(kind, HOUR);
+    // What went since the last look counts from the next one.
+    assert_eq!(lifetimes.expected_secs(kind, 0), None);
     lifetimes.look([]);
     assert!(lifetimes.expected_secs(kind, 0).is_some());
 }

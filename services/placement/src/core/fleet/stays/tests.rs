@@ -52,14 +52,19 @@ fn learning() -> Fleet {
     with_hosts(fleet)
 }
 
+fn later(fleet: &mut Fleet, now_ms: i64) {
+    fleet.grow_older(now_ms);
+    fleet.look_at_stays();
+}
+
 /// A hundred machines of an owner come at a time, and go after so many hours.
 fn come_and_go(fleet: &mut Fleet, owner: &str, from_ms: i64, hours: i64) {
     let ids: Vec<String> = (0..100).map(|at| format!("{owner}{at}")).collect();
-    fleet.grow_older(from_ms);
+    later(fleet, from_ms);
     for id in &ids {
         fleet.put_guest(id.clone(), Some(made(id, owner, from_ms)));
     }
-    fleet.grow_older(from_ms + hours * HOUR_MS);
+    later(fleet, from_ms + hours * HOUR_MS);
     for id in ids {
         fleet.put_guest(id, None);
     }
@@ -82,7 +87,7 @@ fn machines_are_expected_to_stay_as_their_owners_others_did() {
     for (id, owner) in [("a", "ann"), ("b", "bob")] {
         fleet.put_guest(id.to_owned(), Some(made(id, owner, now_ms)));
     }
-    fleet.grow_older(now_ms);
+    later(&mut fleet, now_ms);
     let of = |fleet: &Fleet, id| fleet.expected_stay_secs(id).unwrap_or(0);
     assert!(of(&fleet, "a") * 4 < of(&fleet, "b"));
     assert_eq!(on_host(&mut fleet), fleet.expected_stay_secs("b"));
@@ -99,7 +104,7 @@ fn a_claim_counts_by_the_record_of_its_machine() {
         ..made("a", "ann", HOUR_MS)
     };
     fleet.put_guest("a".to_owned(), Some(waiting));
-    fleet.grow_older(2 * HOUR_MS);
+    later(&mut fleet, 2 * HOUR_MS);
     for (vm_id, is_known) in [("a", true), ("nobody knows it", false)] {
         let claim = Claim {
             vm_id: vm_id.to_owned(),
@@ -125,7 +130,7 @@ fn what_was_found_or_never_had_a_host_teaches_nothing() {
         fleet.put_guest(id, None);
     }
     fleet.put_guest("a".to_owned(), Some(made("a", "ann", 0)));
-    fleet.grow_older(HOUR_MS);
+    later(&mut fleet, HOUR_MS);
     assert_eq!(fleet.expected_stay_secs("a"), None);
 }
 
@@ -134,7 +139,7 @@ fn nothing_is_expected_by_a_fleet_that_does_not_learn() {
     let mut fleet = plain();
     come_and_go(&mut fleet, "ann", 0, 1);
     fleet.put_guest("a".to_owned(), Some(made("a", "ann", 0)));
-    fleet.grow_older(5 * HOUR_MS);
+    later(&mut fleet, 5 * HOUR_MS);
     assert_eq!(fleet.expected_stay_secs("a"), None);
     assert_eq!(on_host(&mut fleet), None);
     fleet.put_host("h".to_owned(), Some(host("h", "renamed")));
@@ -174,7 +179,7 @@ fn two_hosts(mut fleet: Fleet) -> Fleet {
         };
         fleet.put_guest(id, Some(coming));
     }
-    fleet.grow_older(now_ms);
+    later(&mut fleet, now_ms);
     fleet.refresh();
     fleet
 }
@@ -214,7 +219,7 @@ fn without_knowledge_the_choice_is_what_it_was() {
     for id in ["anns", "bobs"] {
         untaught.put_guest(id.to_owned(), plain.guest(id).cloned());
     }
-    untaught.grow_older(80 * HOUR_MS);
+    later(&mut untaught, 80 * HOUR_MS);
     untaught.refresh();
     for vm_id in ["anns next", "bobs next"] {
         assert_eq!(chosen(&plain, vm_id), chosen(&untaught, vm_id));
