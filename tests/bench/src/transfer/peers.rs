@@ -152,7 +152,7 @@ impl Peers {
         let target = self.path("target.raw");
         let (wire, cpu) = (loopback_bytes()?, kernel::times("self")?.children);
         let port = free_port()?;
-        let server = Server::start(self.server(peer.kind, port)?, port)?;
+        let server = self.start(self.server(peer.kind, port)?, port)?;
         let begun = Instant::now();
         done(&mut self.client(peer.kind, port, &target)).with_context(|| peer.name)?;
         File::open(&target)?.sync_all()?;
@@ -169,6 +169,23 @@ impl Peers {
             cpu: kernel::times("self")?.children.saturating_sub(cpu),
             wire_bytes: loopback_bytes()? - wire,
         }))
+    }
+
+    /// Starts a server, and comes back when it listens.
+    fn start(&self, mut command: Command, port: u16) -> anyhow::Result<Server> {
+        let log = self.path("server.log");
+        let mut server = Server(command.stderr(File::create(&log)?).spawn()?);
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let program = command.get_program();
+            if let Some(status) = server.0.try_wait()? {
+                let said = fs::read_to_string(log)?;
+                bail!("{program:?} has ended: {status}: {said}");
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{program:?} does not listen");
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        Ok(server)
     }
 
     fn server(&self, kind: Kind, port: u16) -> anyhow::Result<Command> {
@@ -199,7 +216,7 @@ impl Peers {
             Kind::Rsync | Kind::Scp => {
                 let config = format!(
                     "Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nAuthorizedKeysFile {keys}\nStrictModes no\n\
-                     UsePAM no\nPidFile none\nPermitRootLogin yes\n",
+                     UsePAM no\nPidFile none\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
                     host_key = self.path("host_key").display(),
                     keys = self.path("authorized_keys").display(),
                 );
@@ -278,25 +295,6 @@ impl Peers {
                 command
             }
         }
-    }
-}
-
-impl Server {
-    fn start(mut command: Command, port: u16) -> anyhow::Result<Self> {
-        let mut server = Self(command.spawn().context("a server was not started")?);
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = server.0.try_wait()? {
-                bail!("{:?} has ended: {status}", command.get_program());
-            }
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "{:?} does not listen",
-                command.get_program()
-            );
-            std::thread::sleep(LOOK_INTERVAL);
-        }
-        Ok(server)
     }
 }
 
