@@ -8,7 +8,6 @@ mod calls;
 mod create;
 mod fleet;
 mod idle;
-mod index;
 mod kernel;
 mod muster;
 mod packing;
@@ -73,8 +72,6 @@ enum Bench {
     Packing,
     /// Placements with a durable claim beside bare compare-and-set puts.
     Place,
-    /// What a library server pays for a share of many files.
-    Index,
     /// An image from host to host beside nbdcopy, curl, rsync and scp.
     Transfer,
 }
@@ -120,9 +117,6 @@ async fn main() -> anyhow::Result<()> {
         for report in packing::run(&trace, &arguments.shapes)? {
             println!("{report}");
         }
-    }
-    if wanted(Bench::Index) {
-        println!("{}", index::run().await?);
     }
     if wanted(Bench::Transfer) {
         for report in transfer::run().await? {

@@ -32,20 +32,11 @@ pub(crate) struct Muster {
 impl Muster {
     /// With one host. Comes back when that is one of the fleet's.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        Self::start_as(&["host"], 1).await
+        Self::start_hosts(1).await
     }
 
     /// With so many hosts.
-    pub(crate) async fn start_hosts(count: usize) -> anyhow::Result<Self> {
-        Self::start_as(&["host"], count).await
-    }
-
-    /// With one host that is a library server too.
-    pub(crate) async fn start_library() -> anyhow::Result<Self> {
-        Self::start_as(&["host", "library"], 1).await
-    }
-
-    async fn start_as(roles: &[&str], hosts: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start_hosts(hosts: usize) -> anyhow::Result<Self> {
         let programs = programs::build()?;
         let folder = tempfile::tempdir()?;
         // QEMU runs as a user without rights and has to get through to its files.
@@ -76,7 +67,7 @@ impl Muster {
         })
         .await?;
         for host in HOSTS.iter().take(hosts) {
-            let config = muster.agent_config(host, roles, &nats, &token)?;
+            let config = muster.agent_config(host, &nats, &token)?;
             let agent = spawn(&muster.programs, "agent", host, muster.folder(), &config)?;
             muster.agents.push(agent);
         }
@@ -116,13 +107,7 @@ impl Muster {
         )?)
     }
 
-    fn agent_config(
-        &self,
-        host: &str,
-        roles: &[&str],
-        nats: &str,
-        token: &str,
-    ) -> anyhow::Result<String> {
+    fn agent_config(&self, host: &str, nats: &str, token: &str) -> anyhow::Result<String> {
         fs::create_dir_all(self.store_of(host).join("images"))?;
         let passwords = fs::read_to_string(self.folder.path().join("muster/bus/passwords.toml"))?;
         let passwords: toml::Table = toml::from_str(&passwords)?;
@@ -131,7 +116,6 @@ impl Muster {
             "data_dir = {data:?}\n\
              [bus]\nurl = \"nats://{nats}\"\nuser = \"agent\"\npassword = {password:?}\n\
              [agent]\nname = {host:?}\njoin_token = {token:?}\n\
-             roles = {roles:?}\n\
              datastores = [{{ name = \"local\", path = {store:?} }}]\n",
             data = self.folder.path().join(host),
             password = password.context("the agent has no password")?,
@@ -145,12 +129,6 @@ impl Muster {
 
     pub(crate) fn store_of(&self, host: &str) -> PathBuf {
         self.folder.path().join(host).join("store")
-    }
-
-    /// Where shares of the first host may lie.
-    pub(crate) fn library(&self) -> PathBuf {
-        let [host, ..] = HOSTS;
-        self.folder.path().join(host).join("library")
     }
 
     /// The guest's image, on the first host.
