@@ -300,29 +300,44 @@ async fn every_metric_arrives_as_the_page_has_it() {
             assert_eq!(told, keys, "{name}");
         }
     }
-    let metrics = receiver.metrics();
-    let has = |name: &str, pairs: &[(&str, &str)]| {
+    let points: [(&str, &[(&str, &str)]); 6] = [
+        ("muster.agent.adoptions", &[("state", "running")]),
+        (
+            "muster.jobs.finished",
+            &[("kind", "vm_create"), ("outcome", "succeeded")],
+        ),
+        (
+            "muster.calls",
+            &[("side", "server"), ("method", "StartVm"), ("code", "OK")],
+        ),
+        (
+            "muster.gateway.requests",
+            &[
+                ("route", "/api/v1/vms"),
+                ("method", "POST"),
+                ("status", "202"),
+            ],
+        ),
+        ("muster.usage.cpu", &[("kind", "host")]),
+        (
+            "muster.usage.disk.io",
+            &[("kind", "vm"), ("direction", "read")],
+        ),
+    ];
+    // A metric arrives with what was counted until then; each of these points comes when it is counted.
+    for (name, pairs) in points {
         let fits = |point: &BTreeMap<String, String>| {
             pairs
                 .iter()
                 .all(|(key, value)| point.get(*key).is_some_and(|v| v == value))
         };
-        metrics[name].points.iter().any(fits)
-    };
-    assert!(has("muster.agent.adoptions", &[("state", "running")]));
-    let created = [("kind", "vm_create"), ("outcome", "succeeded")];
-    assert!(has("muster.jobs.finished", &created));
-    let started = [("side", "server"), ("method", "StartVm"), ("code", "OK")];
-    assert!(has("muster.calls", &started));
-    let asked = [
-        ("route", "/api/v1/vms"),
-        ("method", "POST"),
-        ("status", "202"),
-    ];
-    assert!(has("muster.gateway.requests", &asked));
-    assert!(has("muster.usage.cpu", &[("kind", "host")]));
-    let read = [("kind", "vm"), ("direction", "read")];
-    assert!(has("muster.usage.disk.io", &read));
+        eventually(&format!("{name} with {pairs:?}"), async || {
+            let there = receiver.metrics();
+            there[name].points.iter().any(fits).then_some(())
+        })
+        .await
+        .unwrap();
+    }
 }
 
 /// Names of a process's threads.
