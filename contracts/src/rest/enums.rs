@@ -68,6 +68,8 @@ words! {
         Ova = Ova => "ova",
         /// The definition of a machine whose disks lie beside it.
         StoredVm = StoredVm => "stored_vm",
+        /// The definition of a machine as libvirt writes it, whose disks lie beside it.
+        LibvirtDomain = LibvirtDomain => "libvirt_domain",
     }
 }
 

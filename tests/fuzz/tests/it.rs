@@ -56,6 +56,8 @@ targets! {
     image_reports: 1_000,
     definition: 1_000,
     stored: 1_000,
+    package: 2_000,
+    archive: 5_000,
     rest_bodies: 1_000,
     rest_lists: 10_000,
     messages: 10_000,

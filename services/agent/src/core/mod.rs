@@ -4,6 +4,7 @@ pub mod backlog;
 pub mod facts;
 pub mod fences;
 pub mod library;
+pub mod package;
 pub mod seed;
 pub mod spread;
 pub mod usage;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits;
 use crate::data::{below, stamp};
-use crate::hypervisor::qemu::disk_look::{Disk, DiskLook};
+use crate::hypervisor::qemu::disk_look::{At, Disk, DiskLook};
 
 /// Conversions that are under way, so that they can be stopped.
 #[derive(Default)]
@@ -147,7 +147,7 @@ async fn look(
             "Wait until the library has seen the change, then ask anew.",
         ));
     }
-    let disk = disks.look(&file, &root.join(path)).await;
+    let disk = disks.look(&file, &At::whole(root.join(path))).await;
     let disk = disk.map_err(|why| refused(path, &why, look_at))?;
     if disk.backing.is_some() {
         let why = "lies on another file";
@@ -171,7 +171,9 @@ async fn check_room(
     disk: &Disk,
     place: &Place,
 ) -> Result<(), Status> {
-    let measured = disks.measure(disk, &root.join(&request.path)).await;
+    let measured = disks
+        .measure(disk, &At::whole(root.join(&request.path)))
+        .await;
     let needed =
         measured.map_err(|why| refused(&request.path, &why, "Look at the file with qemu-img."))?;
     let needed = needed.saturating_add(limits::SHARE_FREE_BYTES_MIN);
@@ -239,7 +241,8 @@ async fn fill(
 ) -> Result<(), Status> {
     let target = request.target_path.as_str();
     place.make_part().map_err(|error| failed(target, &error))?;
-    let (from, to) = (root.join(&request.path), place.path.join(&place.part));
+    let from = At::whole(root.join(&request.path));
+    let to = place.path.join(&place.part);
     let converted = disks.convert(disk, &from, &to, &request.format).await;
     converted.map_err(|why| failed(target, &why))?;
     // Half of one content and half of another is nobody's disk.

@@ -87,7 +87,7 @@ async fn a_disk_is_the_same_in_every_format_and_back() {
         let looked = File::open(share.dir.path().join(&there)).unwrap();
         let looked = share
             .disks
-            .look(&looked, &share.dir.path().join(&there))
+            .look(&looked, &At::whole(share.dir.path().join(&there)))
             .await;
         assert_eq!(looked.unwrap().format, format);
         let back = format!("{format}.qcow2");

@@ -20,9 +20,6 @@ pub(super) const LOOKS_AT_ONCE: usize = 2;
 /// Items in one report: each is a write that is synced.
 pub(super) const ITEMS_A_REPORT: usize = 256;
 
-/// Members of an OVA that are looked at.
-pub(super) const OVA_MEMBERS_MAX: usize = 1_000;
-
 /// From an event of the kernel to the look: what comes together is looked at together.
 pub(super) const SETTLE: Duration = Duration::from_millis(300);
 

@@ -2,17 +2,18 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use contracts::library::{Identity, ItemFacts, ItemKind};
 use contracts::stored;
 use rustix::fs::OFlags;
 
+use super::identity;
 use super::walk::{Seen, stamp};
-use super::{identity, limits};
 use crate::core::library::{Fresh, Stamp, backing_path};
+use crate::core::package::{libvirt, tar};
 use crate::data::below;
-use crate::hypervisor::qemu::disk_look::DiskLook;
+use crate::hypervisor::qemu::disk_look::{At, DiskLook};
 
 /// A file that was looked at, without its id.
 pub(super) struct Looked {
@@ -71,7 +72,7 @@ pub(super) async fn look(
     let (mut file, attribute, hash) = read_on(file, seen.kind, identity, stamp.bytes).await?;
     facts.content_hash = hash;
     match seen.kind {
-        ItemKind::AnswerFile => check_answers(&mut file, &seen.path)?,
+        ItemKind::AnswerFile => facts.set_kind(answers(&mut file, &seen.path)?),
         ItemKind::StoredVm => check_definition(&mut file)?,
         _ => {}
     }
@@ -89,7 +90,7 @@ async fn look_at_disk(
     file: &File,
     facts: &mut ItemFacts,
 ) -> Result<(), String> {
-    let disk = disks.look(file, &root.join(&facts.path)).await?;
+    let disk = disks.look(file, &At::whole(root.join(&facts.path))).await?;
     disk.format.clone_into(&mut facts.format);
     facts.virtual_bytes = disk.virtual_bytes;
     if let Some(name) = disk.backing {
@@ -112,7 +113,7 @@ async fn read_on(
 ) -> Result<Read, String> {
     let read = move || -> Result<Read, String> {
         if kind == ItemKind::Ova {
-            check_ova(&file)?;
+            check_ova(&file, bytes)?;
         }
         match identity {
             Identity::Content => {
@@ -140,37 +141,9 @@ fn extension(path: &str) -> String {
     extension.chars().take(16).collect()
 }
 
-/// No member of an OVA leads out of the folder that it is unpacked into.
-fn check_ova(file: &File) -> Result<(), String> {
-    let broken = |error: std::io::Error| format!("is no whole archive: {error}");
-    let mut archive = tar::Archive::new(file);
-    let members = archive.entries_with_seek().map_err(broken)?;
-    let mut count = 0;
-    for member in members {
-        let member = member.map_err(broken)?;
-        let path = member.path().map_err(broken)?;
-        let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
-        if !path.components().all(inside) {
-            return Err(format!(
-                "has a member {:?}, which leads out of it",
-                path.display().to_string()
-            ));
-        }
-        if !member.header().entry_type().is_file() {
-            return Err(format!(
-                "has a member {:?} that is no file",
-                path.display().to_string()
-            ));
-        }
-        count += 1;
-        if count > limits::OVA_MEMBERS_MAX {
-            return Err(format!("has more than {} members", limits::OVA_MEMBERS_MAX));
-        }
-    }
-    match count {
-        0 => Err("is an empty archive".to_owned()),
-        _ => Ok(()),
-    }
+/// No member of an OVA leads out of it, is a link, or is cut off.
+fn check_ova(file: &File, bytes: u64) -> Result<(), String> {
+    tar::members(file, bytes).map(drop)
 }
 
 /// A machine is brought back by it, so it must be one that can be.
@@ -185,25 +158,25 @@ fn check_definition(file: &mut File) -> Result<(), String> {
     stored::StoredVm::parse(&text).map(drop)
 }
 
-/// YAML and XML are many things: only what says that it answers an installer is kept.
-fn check_answers(file: &mut File, path: &str) -> Result<(), String> {
+/// YAML and XML are many things: only what says that it answers an installer is kept, and definitions of libvirt.
+fn answers(file: &mut File, path: &str) -> Result<ItemKind, String> {
     const START_BYTES: u64 = 64 << 10;
     let (_, extension) = path.rsplit_once('.').unwrap_or_default();
+    let is_xml = extension.eq_ignore_ascii_case("xml");
     let marks: &[&str] = match extension.to_ascii_lowercase().as_str() {
         "yaml" | "yml" => &["#cloud-config"],
         "xml" => &["urn:schemas-microsoft-com:unattend"],
-        _ => return Ok(()),
+        _ => return Ok(ItemKind::AnswerFile),
     };
     let mut start = Vec::new();
     let read = file.take(START_BYTES).read_to_end(&mut start);
     read.map_err(|error| format!("cannot be read: {error}"))?;
-    let has = |mark: &&str| {
-        start
-            .windows(mark.len())
-            .any(|bytes| bytes == mark.as_bytes())
-    };
-    match marks.iter().any(has) {
-        true => Ok(()),
+    let start = String::from_utf8_lossy(&start);
+    if marks.iter().any(|mark| start.contains(mark)) {
+        return Ok(ItemKind::AnswerFile);
+    }
+    match is_xml && libvirt::is_domain(&start) {
+        true => Ok(ItemKind::LibvirtDomain),
         false => Err("is no answer file".to_owned()),
     }
 }

@@ -13,6 +13,7 @@ mod index;
 mod limits;
 mod look;
 mod looks;
+mod package;
 mod parcels;
 mod scan;
 mod share;
@@ -33,7 +34,8 @@ use contracts::common::Empty;
 use contracts::library::{
     CheckShareRequest, CheckShareResponse, CloseParcelRequest, ConvertRequest,
     EndConversionRequest, Found, LibraryClient, LibraryEnd, LookRequest, OpenParcelRequest,
-    OpenParcelResponse, ParcelPlace, ReadTextRequest, ReadTextResponse, RegisterRequest, Share,
+    OpenParcelResponse, ParcelPlace, ReadPackageRequest, ReadPackageResponse, ReadTextRequest,
+    ReadTextResponse, RegisterRequest, Share,
 };
 use contracts::{ObjectRef, Status, names};
 use tokio::task::JoinHandle;
@@ -311,6 +313,15 @@ impl LibraryEnd for Api {
     ) -> Result<ReadTextResponse, Status> {
         let root = self.0.root(&request.share_id)?;
         beside(move || text::read(&root, &request.path)).await
+    }
+
+    async fn read_package(
+        &self,
+        _: &Context,
+        request: ReadPackageRequest,
+    ) -> Result<ReadPackageResponse, Status> {
+        let root = self.0.root(&request.share_id)?;
+        package::read(&self.0.disks, &root, &request.path).await
     }
 
     async fn convert(&self, _: &Context, request: ConvertRequest) -> Result<Empty, Status> {

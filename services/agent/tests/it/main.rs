@@ -16,6 +16,7 @@ mod data;
 mod found;
 mod host;
 mod images;
+mod imports;
 mod life;
 mod parcels;
 mod refresh;

@@ -226,9 +226,10 @@ pub(super) async fn convert_item(
     submit(&asked, Kind::ItemConvert(convert), options).await
 }
 
-/// Brings a stored virtual machine back.
+/// Brings a stored virtual machine back, or imports one of another program.
 ///
-/// The item is its definition, by its id or as `<share>/<path>`, or the folder that this lies in. What is stored stays.
+/// The item is its definition, by its id or as `<share>/<path>`, or the folder that this lies in: one that Muster has stored, an OVF
+/// descriptor, an OVA, or a domain of libvirt. Disks of an imported machine are converted at its host. What is in the share stays.
 #[utoipa::path(post, path = "/api/v1/library/items/{item}/actions/deploy", tag = "library", operation_id = "deploy_library_item",
     params(("item" = String, Path), ChangeOptions, ChangeHeaders), request_body = DeployVm,
     responses(Changed, Failed))]

@@ -13,17 +13,21 @@ use kit::world::World;
 use super::machine::{Machine, unstart};
 use super::table::{Moment, Object, Step, Table, Target, Undo, always};
 use super::vm_delete::gone;
-use crate::core::{datastore, hardware, naming, rating};
+use crate::core::{datastore, hardware, rating};
 use crate::fleet::{Fleet, or_root};
 use crate::hands::{Command, Done, Hands};
 
+mod addresses;
 mod clone;
+mod from_share;
 mod guest;
 mod images;
+mod package;
 mod preflight;
 mod stored;
 mod template;
 
+use addresses::free_mac;
 use guest::wait_for_guest;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -59,7 +63,7 @@ pub(crate) struct State {
     datastore: String,
     /// A machine of the library that it is.
     #[prost(message, optional, tag = "11")]
-    stored: Option<stored::FromShare>,
+    stored: Option<from_share::FromShare>,
 }
 
 pub(crate) static KIND: Table<State> = Table {
@@ -104,8 +108,8 @@ pub(crate) static KIND: Table<State> = Table {
             name: "receive",
             description: "Bring the machine's files from the library",
             needed: |state| state.stored.is_some(),
-            action: |hands, state| Box::pin(stored::bring_files(hands, state)),
-            undo: Undo::By(|hands, state| Box::pin(stored::leave(hands, state))),
+            action: |hands, state| Box::pin(from_share::bring_files(hands, state)),
+            undo: Undo::By(|hands, state| Box::pin(from_share::leave(hands, state))),
         },
         Step {
             name: "disks",
@@ -196,18 +200,6 @@ pub(super) fn read(
         vm_id: world.new_id(),
         ..State::default()
     })
-}
-
-fn free_mac(fleet: &Fleet, world: &World) -> Result<String, Status> {
-    /// Three bytes are free: with a million machines in the fleet every sixteenth draw is taken.
-    const DRAWS_MAX: usize = 64;
-    for _ in 0..DRAWS_MAX {
-        let mac = naming::mac(world.ids.next());
-        if fleet.vm_with_mac(&mac)?.is_none() {
-            return Ok(mac);
-        }
-    }
-    Err(Status::internal("No free hardware address was found."))
 }
 
 fn look(fleet: &Fleet, _: Moment, state: &mut State) -> Result<(), Status> {
@@ -365,7 +357,7 @@ async fn make_disks(hands: &Hands, state: &mut State) -> Result<Done, Status> {
             false => state.request.datastore.clone(),
             true => state.datastore.clone(),
         },
-        received: state.stored.as_ref().map(stored::FromShare::received),
+        received: state.stored.as_ref().map(from_share::FromShare::received),
     };
     let request = &request;
     let ask =

@@ -32,10 +32,11 @@ pub(crate) struct Case {
     pub(crate) way: &'static str,
 }
 
-/// Machines from a template, of another machine, and from where they are stored.
+/// Machines from a template, of another machine, from where they are stored, and as another program wrote them down.
 const TEMPLATE: &str = "t";
 pub(crate) const CLONE: &str = "c";
 const STORED: &str = "s";
+const IMPORT: &str = "i";
 
 impl Case {
     /// For the name of its objects.
@@ -91,6 +92,11 @@ impl Case {
             }),
             "vm_create" if self.way == STORED => Kind::VmCreate(VmCreate {
                 stored: format!("images/{name}"),
+                start: true,
+                ..VmCreate::default()
+            }),
+            "vm_create" if self.way == IMPORT => Kind::VmCreate(VmCreate {
+                stored: format!("images/{name}.ova"),
                 start: true,
                 ..VmCreate::default()
             }),

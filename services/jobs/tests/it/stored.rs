@@ -1,7 +1,7 @@
 //! Machines that are stored and brought back: what is refused, and whose an id is when several want it.
 
 use contracts::Code;
-use contracts::host::VmState;
+use contracts::host::{NetworkCard, VmState};
 use contracts::jobs::job_params::Kind;
 use contracts::jobs::{JobState, VmCreate, VmStore};
 use contracts::stored::disk_file;
@@ -79,6 +79,13 @@ async fn what_cannot_be_stored_or_brought_back_is_refused() {
             "no machine can be",
             deploy("images/a b", ""),
         ),
+        (FailedPrecondition, "../x", deploy("images/broken.ova", "")),
+        (
+            InvalidArgument,
+            "names no machine",
+            deploy("images/_.ova", ""),
+        ),
+        (AlreadyExists, "off already", deploy("images/off.ova", "")),
         (AlreadyExists, "off already", deploy("images/web", "off")),
         (AlreadyExists, "off already", deploy("images/off", "")),
         (InvalidArgument, "name", deploy("images/web", "a/b")),
@@ -113,6 +120,29 @@ async fn a_stored_machine_is_itself_again_and_every_other_of_it_another() {
     assert_ne!(second.id, first.id);
     let file = disk_file("disk0");
     assert_eq!(house.fleet.transfer.times_fetched("h1", &file), 2);
+}
+
+#[tokio::test]
+async fn an_imported_machine_is_another_each_time_and_keeps_its_address_once() {
+    let house = House::build().await;
+    let mut vms = Vec::new();
+    for name in ["", "second"] {
+        let job = house.submit(deploy("images/web.ova", name)).await;
+        house.script.plan(&job.id, |_| Verdict::GoOn);
+        assert_state(&house.end_of(&job.id).await, JobState::Succeeded, name);
+        let name = if name.is_empty() { "web" } else { name };
+        vms.push(house.fleet.vm_named(name).unwrap());
+    }
+    let [first, second] = vms.try_into().unwrap();
+    assert_eq!(first.owner, "alice");
+    assert_ne!(second.id, first.id);
+    let hardware = first.hardware.unwrap();
+    assert_eq!(hardware.disks.len(), 2);
+    let mac = |cards: Vec<NetworkCard>| cards[0].mac.clone();
+    assert_eq!(mac(hardware.network_cards), "00:50:56:00:00:01");
+    assert!(mac(second.hardware.unwrap().network_cards).starts_with("52:54:00"));
+    // However many disks are in it, the archive comes once for each machine.
+    assert_eq!(house.fleet.transfer.times_fetched("h1", "package0"), 2);
 }
 
 #[tokio::test]

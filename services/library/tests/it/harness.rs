@@ -16,8 +16,8 @@ use contracts::library::{
     AddShareRequest, CheckShareRequest, CheckShareResponse, CloseParcelRequest, ConvertRequest,
     EndConversionRequest, Found, Item, ItemFacts, ItemKind, LIBRARYEND, LibraryClient, LibraryEnd,
     LibraryEndServer, ListItemsRequest, LookRequest, OpenParcelRequest, OpenParcelResponse,
-    ParcelPlace, ReadTextRequest, ReadTextResponse, RegisterRequest, ReportRequest, ServerRef,
-    Share, TemplatesClient,
+    ParcelPlace, ReadPackageRequest, ReadPackageResponse, ReadTextRequest, ReadTextResponse,
+    RegisterRequest, ReportRequest, ServerRef, Share, TemplatesClient,
 };
 use contracts::refresher::RefreshableClient;
 use kit::bus::Bus;
@@ -72,6 +72,14 @@ impl LibraryEnd for End {
             new: if is_new { 0 } else { 1 },
             ..Found::default()
         })
+    }
+
+    async fn read_package(
+        &self,
+        _: &Context,
+        _: ReadPackageRequest,
+    ) -> Result<ReadPackageResponse, Status> {
+        Err(Status::internal("not asked for by the library"))
     }
 
     async fn convert(&self, _: &Context, _: ConvertRequest) -> Result<Empty, Status> {

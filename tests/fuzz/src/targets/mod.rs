@@ -29,6 +29,8 @@ pub const TARGETS: &[Target] = targets![
     host::image_reports,
     host::definition,
     library::stored,
+    library::package,
+    library::archive,
     clients::rest_bodies,
     clients::rest_lists,
     programs::messages,

@@ -16,7 +16,7 @@ use crate::site::{Plan, Site};
 pub const SHARES: &str = "/api/v1/library/shares";
 
 /// Another line in the first agent's own section, from its next start on.
-fn configure(fleet: &Fleet, line: &str) {
+pub fn configure(fleet: &Fleet, line: &str) {
     let config = fleet.folder.path().join("host-1.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(

@@ -22,6 +22,7 @@ mod deaf;
 mod dependencies;
 mod fleet;
 mod guest;
+mod imports;
 mod invariants;
 mod library;
 mod library_people;

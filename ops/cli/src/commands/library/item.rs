@@ -40,7 +40,7 @@ pub(crate) struct ListArgs {
     /// Only of this share
     #[arg(long)]
     share: Option<String>,
-    /// Only of this kind: virtual_disk, iso, floppy, script, answer_file, ovf, ova or stored_vm
+    /// Only of this kind: virtual_disk, iso, floppy, script, answer_file, ovf, ova, stored_vm or libvirt_domain
     #[arg(long)]
     kind: Option<String>,
     /// Only of this status: ok, disabled or missing

@@ -33,7 +33,8 @@ pub(crate) enum Command {
     Store(store::StoreArgs),
     /// Make a template of a machine that is stopped: its disks become images of the library
     MakeTemplate(store::TemplateArgs),
-    /// Bring a stored machine back
+    /// Bring a stored machine back, or import one of another program: OVF, OVA, libvirt
+    #[command(visible_alias = "import")]
     Deploy(store::DeployArgs),
     /// List machines
     #[command(visible_alias = "ls")]

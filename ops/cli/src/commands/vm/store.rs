@@ -54,12 +54,12 @@ pub(crate) struct TemplateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeployArgs {
-    /// Folder of the stored machine as SHARE/PATH, or its definition by id
+    /// Stored machine, OVF, OVA or definition of libvirt, or the folder of one, as SHARE/PATH; or an item by its id
     item: String,
     /// Name of the machine: letters, digits and hyphens [default: the one it had]
     #[arg(long, value_parser = values::vm_name)]
     name: Option<String>,
-    /// Who owns it [default: who did]
+    /// Who owns it [default: who did; of an imported one, who asks]
     #[arg(long)]
     owner: Option<String>,
     /// Only on this host [default: the best one]
@@ -143,6 +143,9 @@ mod tests {
             }
         };
         assert_eq!(asked("images/web-01"), DeployVm::default());
+        let line = ["muster", "vm", "import", "images/web.ova"];
+        let imported = Cli::try_parse_from(line).unwrap().command;
+        assert!(matches!(imported, Command::Vm(vm::Command::Deploy(_))));
         let body = asked("images/web-01 --name web-02 --host host-2 --wait-guest");
         assert!(body.start && body.wait_for_guest);
         assert_eq!(body.name.as_deref(), Some("web-02"));

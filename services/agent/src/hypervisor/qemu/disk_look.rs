@@ -22,6 +22,36 @@ pub(crate) struct Disk {
     pub(crate) backing: Option<String>,
 }
 
+/// Where a disk lies.
+#[derive(Clone, Debug)]
+pub(crate) struct At {
+    /// Where `qemu-img` finds the file.
+    pub(crate) path: PathBuf,
+    /// The part of the file that the disk is; `None`: all of it.
+    pub(crate) part: Option<Part>,
+    /// By its ending a disk without a mark of its format is raw.
+    pub(crate) name: String,
+}
+
+/// A member of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) offset_bytes: u64,
+    pub(crate) bytes: u64,
+}
+
+impl At {
+    /// All of a file.
+    pub(crate) fn whole(path: PathBuf) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self {
+            name: name.into_owned(),
+            path,
+            part: None,
+        }
+    }
+}
+
 /// Looks at disks as the user that QEMU runs as.
 pub(crate) struct DiskLook {
     qemu_img: PathBuf,
@@ -31,21 +61,27 @@ pub(crate) struct DiskLook {
 /// The footer of a VHD of fixed size.
 const VHD_FOOTER_BYTES: u64 = 512;
 
+const SECTOR_BYTES: u64 = 512;
+
 impl DiskLook {
     pub(crate) async fn new(qemu_img: &Path, user: &str) -> Self {
+        Self::of(qemu_img, Confinement::find(user, &[]).await)
+    }
+
+    pub(super) fn of(qemu_img: &Path, confinement: Confinement) -> Self {
         Self {
             qemu_img: qemu_img.to_owned(),
-            confinement: Confinement::find(user, &[]).await,
+            confinement,
         }
     }
 
-    /// Looks at a file; `path` is where `qemu-img` finds it. The error goes on from "The file …".
-    pub(crate) async fn look(&self, file: &File, path: &Path) -> Result<Disk, String> {
-        let seen = look_ourselves(file, path)?;
+    /// Looks at a disk. The error goes on from "The file …".
+    pub(crate) async fn look(&self, file: &File, at: &At) -> Result<Disk, String> {
+        let seen = look_ourselves(file, at)?;
         let Some(driver) = driver(seen.format) else {
             return Ok(seen);
         };
-        let info = self.info(path, driver).await?;
+        let info = self.info(at, driver).await?;
         let said = info.get("virtual-size").and_then(Value::as_u64);
         let virtual_bytes = check_size(said.unwrap_or_default())?;
         if seen.virtual_bytes != 0 && seen.virtual_bytes != virtual_bytes {
@@ -66,7 +102,7 @@ impl DiskLook {
     pub(crate) async fn convert(
         &self,
         disk: &Disk,
-        from: &Path,
+        from: &At,
         to: &Path,
         format: &str,
     ) -> Result<(), String> {
@@ -90,13 +126,13 @@ impl DiskLook {
     }
 
     /// Room that what a disk holds takes, about, whatever the format.
-    pub(crate) async fn measure(&self, disk: &Disk, path: &Path) -> Result<u64, String> {
+    pub(crate) async fn measure(&self, disk: &Disk, at: &At) -> Result<u64, String> {
         let mut command = self.confinement.limited_command(&self.qemu_img);
         command
             .args(["measure", "-U", "--output=json", "-O", "qcow2"])
             .arg(format!(
                 "json:{}",
-                node(path, driver(disk.format).unwrap_or(RAW))
+                node(at, driver(disk.format).unwrap_or(RAW))
             ));
         let output = tool::run_well(command, limits::IMAGE_CHECK_TIMEOUT).await;
         let output = output.map_err(|error| format!("could not be measured: {error}"))?;
@@ -105,8 +141,8 @@ impl DiskLook {
         required.ok_or_else(|| "was not measured by qemu-img".to_owned())
     }
 
-    async fn info(&self, path: &Path, driver: &str) -> Result<Value, String> {
-        let node = node(path, driver);
+    async fn info(&self, at: &At, driver: &str) -> Result<Value, String> {
+        let node = node(at, driver);
         let mut command = self.confinement.limited_command(&self.qemu_img);
         command
             .args(["info", "-U", "--output=json"])
@@ -133,10 +169,22 @@ impl DiskLook {
 const RAW: &str = "raw";
 
 /// A disk alone. What it lies on is never opened.
-fn node(path: &Path, driver: &str) -> Value {
-    let file = json!({"driver": "file", "filename": path.to_string_lossy(), "locking": "off"});
+fn node(at: &At, driver: &str) -> Value {
+    let path = at.path.to_string_lossy();
+    let file = json!({"driver": "file", "filename": path, "locking": "off"});
+    let file = match at.part {
+        None => file,
+        // A member of an archive is filled up to whole sectors, and QEMU takes no others.
+        Some(Part {
+            offset_bytes,
+            bytes,
+        }) => {
+            let size = bytes.next_multiple_of(SECTOR_BYTES);
+            json!({"driver": RAW, "offset": offset_bytes, "size": size, "file": file})
+        }
+    };
     match driver {
-        "qcow2" => json!({"driver": driver, "file": file, "backing": null}),
+        "qcow2" | "vmdk" => json!({"driver": driver, "file": file, "backing": null}),
         _ => json!({"driver": driver, "file": file}),
     }
 }
@@ -163,16 +211,17 @@ fn driver(format: &str) -> Option<&'static str> {
     }
 }
 
-fn look_ourselves(file: &File, path: &Path) -> Result<Disk, String> {
+fn look_ourselves(file: &File, at: &At) -> Result<Disk, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let bytes = file.metadata().map_err(unreadable)?.len();
-    let start = read(file, 0, qcow2::HEADER_BYTES as u64).map_err(unreadable)?;
-    let footer = bytes.saturating_sub(VHD_FOOTER_BYTES);
-    let end = read(file, footer, VHD_FOOTER_BYTES).map_err(unreadable)?;
-    let extension = path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default();
+    let (from, bytes) = match at.part {
+        Some(part) => (part.offset_bytes, part.bytes),
+        None => (0, file.metadata().map_err(unreadable)?.len()),
+    };
+    let start = bytes.min(qcow2::HEADER_BYTES as u64);
+    let start = read(file, from, start).map_err(unreadable)?;
+    let footer = from.saturating_add(bytes.saturating_sub(VHD_FOOTER_BYTES));
+    let end = read(file, footer, bytes.min(VHD_FOOTER_BYTES)).map_err(unreadable)?;
+    let (_, extension) = at.name.rsplit_once('.').unwrap_or_default();
     let extension = extension.to_ascii_lowercase();
     let disk = |format, virtual_bytes| Disk {
         format,
@@ -190,18 +239,52 @@ fn look_ourselves(file: &File, path: &Path) -> Result<Disk, String> {
         return Ok(disk("vhdx", 0));
     }
     if start.starts_with(b"KDMV") {
-        return Ok(disk("vmdk", 0));
+        return match holds_itself(&start) {
+            true => Ok(disk("vmdk", 0)),
+            false => Err(ONLY_NAMES_OTHERS.to_owned()),
+        };
     }
     if start.starts_with(b"# Disk Descriptor") {
-        return Err("only names other files that hold the disk".to_owned());
+        return Err(ONLY_NAMES_OTHERS.to_owned());
     }
-    if start.starts_with(b"conectix") || (extension != "raw" && end.starts_with(b"conectix")) {
-        return Ok(disk("vhd", 0));
+    if let Some(mark) = [&start, &end].into_iter().find(|mark| has_vhd_mark(mark)) {
+        // What is named raw may end as its guest likes.
+        if has_vhd_mark(&start) || extension != "raw" {
+            return check_vhd(mark).map(|()| disk("vhd", 0));
+        }
     }
     match extension.as_str() {
-        "raw" | "img" if bytes.is_multiple_of(512) => Ok(disk("raw", check_size(bytes)?)),
+        "raw" | "img" if bytes.is_multiple_of(SECTOR_BYTES) => Ok(disk("raw", check_size(bytes)?)),
         "raw" | "img" => Err("is no whole number of sectors".to_owned()),
+        _ if start.starts_with(&GZIP_MAGIC) => Err("is compressed by gzip; unpack it".to_owned()),
         other => Err(format!("is named {other} and is none")),
+    }
+}
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+const ONLY_NAMES_OTHERS: &str = "only names other files that hold the disk";
+
+/// Whether a VMDK has a size of its own. Of one that has none QEMU opens the files that its descriptor names, whatever they are.
+fn holds_itself(start: &[u8]) -> bool {
+    /// Sectors of the disk, in the header of a sparse extent.
+    const CAPACITY: std::ops::Range<usize> = 12..20;
+    let capacity = start.get(CAPACITY);
+    // One that is cut off before it is refused by QEMU.
+    capacity.is_none_or(|capacity| capacity.iter().any(|byte| *byte != 0))
+}
+
+fn has_vhd_mark(sector: &[u8]) -> bool {
+    sector.starts_with(b"conectix")
+}
+
+/// Refuses a VHD that is the difference to another, which QEMU reads as if it were whole.
+fn check_vhd(footer: &[u8]) -> Result<(), String> {
+    const KIND: std::ops::Range<usize> = 60..64;
+    const DIFFERENCE: u32 = 4;
+    match footer.get(KIND) == Some(&DIFFERENCE.to_be_bytes()) {
+        true => Err("is a difference to another file".to_owned()),
+        false => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use super::confinement::Confinement;
 use super::datastore::Datastore;
 use super::definition::{Definition, Disk, Format, Layer};
 use super::folder::{self, CREATING, Folder};
+use super::foreign_disk::Foreign;
 use super::machine::Machine;
 use super::tool::{self, ToolError};
 use super::{Environment, blocks, seed};
@@ -38,6 +39,8 @@ pub(super) enum Content {
     Copy(Whole),
     /// This file, which has come and was looked at.
     Received(PathBuf),
+    /// What this holds, which has come in another format and was looked at.
+    Foreign(Foreign),
 }
 
 /// What the guest of a new machine is told.
@@ -61,6 +64,7 @@ impl Plan {
     fn bytes(&self) -> u64 {
         match &self.content {
             Content::Copy(whole) => whole.bytes,
+            Content::Foreign(foreign) => foreign.bytes,
             Content::Empty => EMPTY_DISK_BYTES,
             Content::Received(_) => 0,
         }
@@ -117,7 +121,7 @@ fn not_made(definition: &Definition, datastore: &Datastore, why: &str) -> Status
         "{} could not be made on datastore {}: {why}.",
         definition.name, datastore.name
     );
-    let (code, action) = if why.contains("No space left") {
+    let (code, action) = if why.contains("No space left") || why.contains("File too large") {
         (
             Code::ResourceExhausted,
             "Free room on the datastore, or use another one.",
@@ -169,13 +173,17 @@ async fn make_disk(
     let confinement = &environment.confinement;
     let made = match &plan.content {
         Content::Received(from) => take(confinement, from, &path),
-        Content::Copy(_) | Content::Empty => make_file(confinement, &path),
+        Content::Copy(_) | Content::Empty | Content::Foreign(_) => make_file(confinement, &path),
     };
     made.map_err(|error| error.to_string())?;
+    if let Content::Foreign(foreign) = &plan.content {
+        let converted = foreign.convert(&environment.disks, &path).await;
+        converted.map_err(|why| format!("disk {} {why}", plan.disk.id))?;
+    }
     let filled = match &plan.content {
         Content::Copy(whole) => copy(environment, whole, &path, plan.disk.size_bytes).await,
         Content::Empty => make_empty(environment, datastore, &path, &plan.disk).await,
-        Content::Received(_) => Ok(()),
+        Content::Received(_) | Content::Foreign(_) => Ok(()),
     };
     filled.map_err(|error| error.to_string())?;
     // qemu-img does not wait for the disk.

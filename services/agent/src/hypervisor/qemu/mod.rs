@@ -16,6 +16,7 @@ pub(crate) mod disk_look;
 mod finder;
 mod folder;
 pub mod foreign;
+mod foreign_disk;
 mod guest_agent;
 mod image;
 mod image_file;
@@ -63,6 +64,7 @@ use tokio::task::JoinSet;
 
 use self::confinement::Confinement;
 use self::datastore::Datastore;
+use self::disk_look::DiskLook;
 use self::finder::Finder;
 use self::folder::Folder;
 use self::image::Images;
@@ -112,6 +114,8 @@ struct Environment {
     confinement: Confinement,
     probe: Probe,
     images: Images,
+    /// Looks at disks of formats that machines do not run from.
+    disks: DiskLook,
     order: Order,
 }
 

@@ -12,6 +12,7 @@ use super::super::order::Order;
 use super::confinement::Confinement;
 use super::datastore::Datastore;
 use super::definition::Definition;
+use super::disk_look::DiskLook;
 use super::folder::{self, CREATING, DELETING};
 use super::image::Images;
 use super::machine::Machine;
@@ -48,6 +49,7 @@ pub(super) async fn environment(
     );
     Ok(Environment {
         images: Images::new(&settings.qemu_img, confinement.clone()),
+        disks: DiskLook::of(&settings.qemu_img, confinement.clone()),
         qemu: settings.qemu,
         qemu_img: settings.qemu_img,
         runtime_dir: settings.runtime_dir,

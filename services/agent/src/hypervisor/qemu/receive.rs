@@ -1,4 +1,5 @@
-//! A machine whose disks have come as a parcel. They are looked at as any image is, and then are its own.
+//! A machine whose disks have come as a parcel. They are looked at as any image is, and then are its own. Those that another
+//! program wrote are converted.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::datastore::Datastore;
 use super::definition::{Definition, Disk, DiskSource};
 use super::machine::Machine;
 use super::making::{self, Content, Plan, Told};
-use super::{Environment, create, parcel};
+use super::{Environment, create, foreign_disk, parcel};
 use crate::hypervisor::request;
 
 pub(super) async fn create(
@@ -22,7 +23,7 @@ pub(super) async fn create(
     let datastore = datastore(environment, &request.datastore)?;
     let mut plans = Vec::new();
     for disk in &hardware.disks {
-        plans.push(take(environment, datastore, &received.parcel_id, disk).await?);
+        plans.push(plan(environment, datastore, received, disk).await?);
     }
     let told = received.seeded.then(|| {
         let seed = parcel::path(datastore, &received.parcel_id, stored::SEED);
@@ -53,6 +54,42 @@ fn datastore<'a>(environment: &'a Environment, name: &str) -> Result<&'a Datasto
     })
 }
 
+async fn plan(
+    environment: &Environment,
+    datastore: &Datastore,
+    received: &ReceivedVm,
+    wanted: &Wanted,
+) -> Result<Plan, Status> {
+    if received.disks.is_empty() {
+        return take(environment, datastore, &received.parcel_id, wanted).await;
+    }
+    let content = match received.disks.iter().find(|from| from.disk_id == wanted.id) {
+        None => Content::Empty,
+        Some(from) => {
+            let parcel_id = &received.parcel_id;
+            let foreign = foreign_disk::look(environment, datastore, parcel_id, from).await?;
+            foreign.check_size(wanted.size_bytes)?;
+            Content::Foreign(foreign)
+        }
+    };
+    Ok(Plan {
+        disk: own(wanted),
+        content,
+    })
+}
+
+/// A disk that lies on nothing.
+fn own(wanted: &Wanted) -> Disk {
+    Disk {
+        id: wanted.id.clone(),
+        file: stored::disk_file(&wanted.id),
+        image: String::new(),
+        source: DiskSource::Blank,
+        size_bytes: wanted.size_bytes,
+        backing: Vec::new(),
+    }
+}
+
 async fn take(
     environment: &Environment,
     datastore: &Datastore,
@@ -75,14 +112,7 @@ async fn take(
             .action("Mend the definition that it was stored with."));
     }
     Ok(Plan {
-        disk: Disk {
-            id: wanted.id.clone(),
-            file,
-            image: String::new(),
-            source: DiskSource::Blank,
-            size_bytes: wanted.size_bytes,
-            backing: Vec::new(),
-        },
+        disk: own(wanted),
         content: Content::Received(path),
     })
 }

@@ -8,7 +8,7 @@ use contracts::library::LibraryImage;
 use contracts::placement::{RateRequest, Rating, Requirements};
 use contracts::{Status, diff};
 
-use super::{State, clone, images, stored, template};
+use super::{State, clone, from_share, images, stored, template};
 use crate::core::rating;
 use crate::hands::Calls;
 
@@ -32,7 +32,7 @@ pub(super) async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Statu
         let host = calls.fleet.host(&best.host_id)?;
         let datastore = state.choose_datastore(&host)?;
         bytes_to_move += images::bytes_to_fetch(calls, state, &host.id, &datastore).await?;
-        bytes_to_move += stored::bytes_to_bring(calls, state, &host.id, &datastore).await?;
+        bytes_to_move += from_share::bytes_to_bring(calls, state, &host.id, &datastore).await?;
     }
     Ok(Plan {
         host_id: best.host_id.clone(),
@@ -95,6 +95,9 @@ async fn look_at_images(calls: &Calls, state: &State, host_id: &str) -> Result<(
             }
         }
         disk_bytes = disk_bytes.saturating_add(size);
+    }
+    if let Some(stored) = &state.stored {
+        disk_bytes = disk_bytes.saturating_add(stored.bytes_beside());
     }
     Ok((disk_bytes, bytes_to_move))
 }

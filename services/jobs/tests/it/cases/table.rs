@@ -1,6 +1,6 @@
 //! The table of cases: of each kind its steps, and where it leads back.
 
-use super::{CLONE, Case, STORED, TEMPLATE};
+use super::{CLONE, Case, IMPORT, STORED, TEMPLATE};
 
 const POWER: Case = Case {
     kind: "",
@@ -11,7 +11,7 @@ const POWER: Case = Case {
     way: "",
 };
 
-pub(crate) const CASES: [Case; 27] = [
+pub(crate) const CASES: [Case; 28] = [
     Case {
         kind: "vm_create",
         steps: &[
@@ -50,6 +50,16 @@ pub(crate) const CASES: [Case; 27] = [
         undoable: &["record", "place", "receive", "disks", "start"],
         closing: &["claim", "release"],
         way: STORED,
+        ..POWER
+    },
+    Case {
+        kind: "vm_create",
+        steps: &[
+            "record", "place", "assign", "receive", "disks", "report", "start", "claim", "release",
+        ],
+        undoable: &["record", "place", "receive", "disks", "start"],
+        closing: &["claim", "release"],
+        way: IMPORT,
         ..POWER
     },
     Case {

@@ -9,13 +9,13 @@ use contracts::common::Empty;
 use contracts::library::{
     CloseParcelRequest, ConvertRequest, EndConversionRequest, Item, ItemFacts, ItemKind, ItemRef,
     ItemStatus, LIBRARY, LIBRARYEND, ListSharesResponse, ListedShare, OpenParcelRequest,
-    ParcelPlace, ReadTextRequest, ReadTextResponse, Share,
+    ParcelPlace, ReadPackageRequest, ReadTextRequest, ReadTextResponse, Share,
 };
 use contracts::stored::DEFINITION;
 use contracts::{ObjectRef, Status};
 use prost::Message as _;
 
-use super::parcels::{Folders, definition};
+use super::parcels::{Folders, definition, package};
 
 /// The server that has every share.
 pub(crate) const SERVER: &str = "s1";
@@ -26,16 +26,18 @@ pub(crate) struct FakeLibrary;
 impl FakeLibrary {
     fn item(asked: String) -> Result<Item, Status> {
         let path = asked.strip_prefix("images/").map(str::to_owned);
-        let is_machine = asked.ends_with(DEFINITION);
+        let is_package = asked.ends_with(".ova");
+        let is_machine = asked.ends_with(DEFINITION) || is_package;
         if asked.starts_with("none")
             || (path.is_some() && !is_machine && !asked.ends_with(".qcow2"))
         {
             let object = ObjectRef::new("library_item", &asked, "");
             return Err(Status::not_found(object));
         }
-        let kind = match is_machine {
-            true => ItemKind::StoredVm,
-            false => ItemKind::VirtualDisk,
+        let kind = match (is_package, is_machine) {
+            (true, _) => ItemKind::Ova,
+            (false, true) => ItemKind::StoredVm,
+            (false, false) => ItemKind::VirtualDisk,
         };
         let facts = ItemFacts {
             path: path.unwrap_or_else(|| format!("{asked}.vmdk")),
@@ -140,6 +142,10 @@ impl Serve for FakeLibraryEnd {
                 ..ReadTextResponse::default()
             };
             return Ok(read.encode_to_vec());
+        }
+        if method == "ReadPackage" {
+            let path = ReadPackageRequest::decode(payload).unwrap().path;
+            return Ok(package(path)?.encode_to_vec());
         }
         let mut made = self.converted.lock().unwrap();
         if method == "Convert" {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use contracts::host::{PackVmRequest, Parcel, ParcelFile, VmReport};
-use contracts::library::{CloseParcelRequest, OpenParcelRequest, OpenParcelResponse, ParcelPlace};
+use contracts::library::{
+    CloseParcelRequest, OpenParcelRequest, OpenParcelResponse, PackageDisk, PackageFile,
+    ParcelPlace, ReadPackageResponse,
+};
 use contracts::stored::{DEFINITION, StoredCard, StoredDisk, StoredVm, disk_file};
 use contracts::{ObjectRef, Status};
 
@@ -56,6 +59,35 @@ pub(super) fn definition(path: &str) -> String {
         ..StoredVm::default()
     };
     stored.to_text().unwrap()
+}
+
+/// What another program wrote down, as an archive of two disks.
+pub(super) fn package(path: String) -> Result<ReadPackageResponse, Status> {
+    if path.contains("broken") {
+        let broken = Status::precondition(format!("Package {path} names file ../x."));
+        return Err(broken.action("Mend the package."));
+    }
+    let name = path.rsplit('/').next().unwrap_or(&path);
+    let disk = |offset_bytes: u64| PackageDisk {
+        path: path.clone(),
+        format: "vmdk".to_owned(),
+        offset_bytes,
+        length_bytes: 512,
+        virtual_bytes: 1 << 20,
+    };
+    Ok(ReadPackageResponse {
+        name: name.trim_end_matches(".ova").trim_matches('_').to_owned(),
+        description: "from elsewhere".to_owned(),
+        vcpus: 1,
+        memory_bytes: 128 << 20,
+        disks: vec![disk(512), disk(1536)],
+        macs: vec!["00:50:56:00:00:01".to_owned()],
+        files: vec![PackageFile {
+            path: path.clone(),
+            file_bytes: 7,
+            modified_ms: 7,
+        }],
+    })
 }
 
 /// Parcels that come into a share, by their ids: the folder, and how far it is.
