@@ -1,5 +1,6 @@
 //! What inventory answers. Each method is in the file of what it is about.
 
+mod digests;
 mod found;
 mod groups;
 mod hosts;
@@ -33,6 +34,7 @@ const WRITES_AT_ONCE: usize = 32;
 
 pub(crate) struct Api {
     fleet: Fleet,
+    digests: digests::Digests,
     jobs: JobsClient,
     caller: Arc<dyn Call>,
     intake: intake::Intake,
@@ -44,6 +46,7 @@ impl Api {
     pub(crate) fn new(fleet: Fleet, parts: &Parts<Config>) -> Self {
         let caller: Arc<dyn Call> = Arc::clone(&parts.caller);
         Self {
+            digests: digests::Digests::new(&fleet.vms),
             fleet,
             jobs: JobsClient::new(Arc::clone(&caller)),
             caller,

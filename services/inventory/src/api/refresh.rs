@@ -154,6 +154,11 @@ impl Api {
         vm_id: &str,
     ) -> Result<Found, Status> {
         let mut found = Found::default();
+        let is_light_pass = level == Level::Light && vm_id.is_empty();
+        if is_light_pass && self.is_as_kept(context, host, &mut found).await? {
+            return Ok(found);
+        }
+        let heard = self.digests.heard();
         let mut records = self.fleet.vms.find(indexes::HOST, &host.id)?;
         records.retain(|vm| vm_id.is_empty() || vm.id == vm_id);
         let expected = refresh::expected(records.iter().map(|vm| &vm.value));
@@ -164,19 +169,40 @@ impl Api {
             digest: digest::machines(&known),
             ..Question::default()
         };
+        if is_light_pass {
+            self.digests.keep(&host.id, question.digest.clone(), heard);
+        }
         let mut answer = self.question(context, host, &question, &mut found).await?;
         if answer.want_known_vms {
             question.known_vms = known;
             question.with_known_vms = true;
             answer = self.question(context, host, &question, &mut found).await?;
         }
-        // An agent that was started anew registers first and then tells everything.
-        let is_left_to_reports = answer.reports_waiting || answer.generation != host.generation;
-        if answer.digest == question.digest || is_left_to_reports {
+        if answer.digest == question.digest || is_left_to_reports(host, &answer) {
             return Ok(found);
         }
         found.changed = self.apply_found(context, host, &records, &answer).await?;
         Ok(found)
+    }
+
+    /// Whether a host has what was kept of the records. If not, it has to be asked again once the records were read: only
+    /// then is known what is newer.
+    async fn is_as_kept(
+        &self,
+        context: &Context,
+        host: &Host,
+        found: &mut Found,
+    ) -> Result<bool, Status> {
+        let Some(digest) = self.digests.of(&host.id) else {
+            return Ok(false);
+        };
+        let question = Question {
+            level: Level::Light.into(),
+            digest,
+            ..Question::default()
+        };
+        let answer = self.question(context, host, &question, found).await?;
+        Ok(answer.digest == question.digest || is_left_to_reports(host, &answer))
     }
 
     async fn apply_found(
@@ -224,4 +250,9 @@ impl Api {
             .await?;
         Ok(changes.into_iter().flatten().collect())
     }
+}
+
+/// An agent that was started anew registers first and then tells everything.
+fn is_left_to_reports(host: &Host, answer: &Answer) -> bool {
+    answer.reports_waiting || answer.generation != host.generation
 }

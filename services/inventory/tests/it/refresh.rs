@@ -161,6 +161,25 @@ async fn what_happened_behind_musters_back_is_found() {
 }
 
 #[tokio::test]
+async fn a_pass_compares_with_the_records_as_they_are_now_whatever_an_earlier_one_has_compared_with()
+ {
+    let fleet = Fleet::start().await;
+    let machines = vec![seen("v1", VmState::Running), seen("v2", VmState::Running)];
+    let (host, _serving) = PlayedHost::start(&fleet, "h1", machines.clone()).await;
+    assert_eq!(outcome(&fleet, "vm_light").await, (Outcome::Unchanged, 0));
+    let told = report("h1", 2, vec![seen("v1", VmState::Paused)]);
+    fleet.client.report(&context(), &told).await.unwrap();
+    // What the host said before is true no more, and what it says now is known.
+    host.with(|played| played.machines[0].set_state(VmState::Paused));
+    host.take_questions();
+    assert_eq!(outcome(&fleet, "vm_light").await, (Outcome::Unchanged, 0));
+    assert_eq!(host.take_questions().len(), 1);
+    host.with(|played| played.machines = machines);
+    assert_eq!(outcome(&fleet, "vm_light").await, (Outcome::Changed, 1));
+    assert_eq!(fleet.state("v1").await, VmState::Running);
+}
+
+#[tokio::test]
 async fn one_machine_is_refreshed_without_the_others() {
     let fleet = Fleet::start().await;
     let machines = vec![seen("v1", VmState::Running), seen("v2", VmState::Running)];
