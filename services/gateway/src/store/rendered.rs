@@ -1,7 +1,7 @@
 //! Records as clients see them, as JSON, kept until they change: most are shown many times before that.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -37,17 +37,34 @@ impl<R> Default for Rendered<R> {
 }
 
 impl<R: Listed> Rendered<R> {
-    pub(super) fn of(
+    /// Missing texts are made while others may use the rest.
+    pub(super) fn of<'a>(
         &self,
-        records: &[Arc<R>],
+        records: &'a [Arc<R>],
         names: &Arc<Names>,
     ) -> serde_json::Result<Vec<Arc<RawValue>>> {
-        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.keep_those_with(names);
-        records
-            .iter()
-            .map(|record| texts.of(record, names))
-            .collect()
+        let known: Vec<Option<Arc<RawValue>>> = {
+            let mut texts = self.lock();
+            texts.keep_those_with(names);
+            records.iter().map(|record| texts.known(record)).collect()
+        };
+        let mut made: Vec<(&Arc<R>, Arc<RawValue>)> = Vec::new();
+        let mut make = |record: &'a Arc<R>| {
+            let json: Arc<RawValue> = to_raw_value(&record.to_rest(names))?.into();
+            made.push((record, Arc::clone(&json)));
+            Ok(json)
+        };
+        let all = known.into_iter().zip(records);
+        let all = all.map(|(known, record)| known.map_or_else(|| make(record), Ok));
+        let all: serde_json::Result<_> = all.collect();
+        if !made.is_empty() {
+            self.lock().keep(made, names);
+        }
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Texts<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,24 +81,27 @@ impl<R: Listed> Texts<R> {
         self.bytes = 0;
     }
 
-    fn of(&mut self, record: &Arc<R>, names: &Names) -> serde_json::Result<Arc<RawValue>> {
-        let known = self.by_id.get(record.record_id());
-        if let Some(known) = known.filter(|text| is_of(&text.of, record)) {
-            return Ok(Arc::clone(&known.json));
+    fn known(&self, record: &Arc<R>) -> Option<Arc<RawValue>> {
+        let known = self.by_id.get(record.record_id())?;
+        is_of(&known.of, record).then(|| Arc::clone(&known.json))
+    }
+
+    fn keep(&mut self, made: Vec<(&Arc<R>, Arc<RawValue>)>, names: &Arc<Names>) {
+        // Others have come with newer names meanwhile.
+        if !is_of(&self.names, names) {
+            return;
         }
-        let json: Arc<RawValue> = to_raw_value(&record.to_rest(names))?.into();
-        self.bytes += json.get().len();
-        let text = Text {
-            of: Arc::downgrade(record),
-            json: Arc::clone(&json),
-        };
-        if let Some(old) = self.by_id.insert(record.record_id().to_owned(), text) {
-            self.bytes -= old.json.get().len();
+        for (record, json) in made {
+            self.bytes += json.get().len();
+            let of = Arc::downgrade(record);
+            let id = record.record_id().to_owned();
+            if let Some(old) = self.by_id.insert(id, Text { of, json }) {
+                self.bytes -= old.json.get().len();
+            }
         }
         if self.bytes > BYTES_MAX {
             self.clear();
         }
-        Ok(json)
     }
 }
 
