@@ -5,6 +5,7 @@
 
 pub mod bus;
 pub mod config;
+pub mod kept;
 pub mod records;
 pub mod refreshable;
 pub mod rpc;

@@ -16,6 +16,7 @@ mod api;
 mod config;
 mod feed;
 mod housekeeping;
+mod learned;
 mod live;
 mod meter;
 mod store;
@@ -50,7 +51,14 @@ pub async fn run(parts: Parts<Config>) -> anyhow::Result<()> {
     let placing = kit::rpc::serve(bus, gate, PLACEMENT.subject, placing).await?;
     let planning = kit::rpc::serve(bus, second_gate, PLANNING.subject, planning).await?;
     tracing::info!("placement is ready");
-    housekeeping::run(&store, &parts.stop).await;
+    let folder = parts.folder();
+    tokio::join!(
+        housekeeping::run(&store, &parts.stop),
+        parts
+            .stop
+            .run_until_cancelled(learned::keep(&store, &folder)),
+    );
     tokio::join!(placing.stop(), planning.stop());
+    learned::save(&store, &folder);
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::core::choose;
 use crate::core::claims::Owner;
 use crate::core::fleet::Fleet;
 use crate::core::guest::Guest;
+use crate::core::lifetimes::Lifetimes;
 use crate::feed::Feed;
 
 /// How often it is looked which samples have grown old.
@@ -102,11 +103,11 @@ impl Look<'_> {
 }
 
 impl Live {
-    pub(crate) fn new(feeds: Feeds, config: &Config, world: World) -> Self {
+    pub(crate) fn new(feeds: Feeds, config: &Config, world: World, known: Lifetimes) -> Self {
         let samples_lifetime = Duration::from_secs(config.samples_lifetime_secs);
         let mut fleet = Fleet::new(config.defaults());
         if config.maximise && config.learn_stays {
-            fleet.learn_stays();
+            fleet.learn_stays(known);
         }
         Self {
             inner: Mutex::new(Inner {

@@ -15,6 +15,7 @@ use kit::world::World;
 
 use crate::Config;
 use crate::feed::Feed;
+use crate::learned;
 use crate::live::{Feeds, Live, Look};
 use crate::writer::Writer;
 
@@ -46,7 +47,9 @@ impl Store {
             claims: Feed::new((*claims).clone()),
             rules: Feed::new((*rules).clone()),
         };
-        let live = Arc::new(Live::new(feeds, &parts.config, parts.world.clone()));
+        let (config, world) = (&parts.config, parts.world.clone());
+        let known = learned::load(&parts.folder());
+        let live = Arc::new(Live::new(feeds, config, world, known));
         let own = Self {
             writer: Writer::new(claims.clone(), Arc::clone(&live)),
             claims,

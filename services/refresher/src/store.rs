@@ -1,18 +1,16 @@
 //! What is kept: intervals that were set, as records; when what was refreshed, in a file beside the store. The file is
 //! only for people, who would else see nothing after a restart; it may be lost or old.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::inventory::HostGroup;
 use contracts::refresher::{Intervals, Refreshed, RefreshedBatch};
+use kit::kept;
 use kit::records::{Mirror, Records};
 use kit::rpc::Gate;
 use kit::service::Parts;
-use prost::Message as _;
 
 use crate::Config;
 use crate::core::ledger::Ledger;
@@ -77,13 +75,8 @@ impl Settings {
 /// What was kept; nothing when it cannot be read.
 pub(crate) fn load(folder: &Path) -> Ledger {
     let mut ledger = Ledger::default();
-    let read = fs::read(folder.join(FILE))
-        .and_then(|bytes| RefreshedBatch::decode(bytes.as_slice()).map_err(io::Error::other));
-    match read {
-        Ok(kept) => kept.refreshed.into_iter().for_each(|r| ledger.heard(r)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(%error, "when what was refreshed last is not known any more"),
-    }
+    let kept: RefreshedBatch = kept::load(&folder.join(FILE)).unwrap_or_default();
+    kept.refreshed.into_iter().for_each(|r| ledger.heard(r));
     ledger
 }
 
@@ -100,11 +93,7 @@ pub(crate) fn save(refreshed: Vec<Refreshed>, folder: &Path) {
         refreshed,
         ..RefreshedBatch::default()
     };
-    let (file, new) = (folder.join(FILE), folder.join("refreshed.new"));
-    let written = fs::write(&new, all.encode_to_vec()).and_then(|()| fs::rename(&new, &file));
-    if let Err(error) = written {
-        tracing::warn!(file = %file.display(), %error, "when what was refreshed was not written");
-    }
+    kept::save(&folder.join(FILE), &all);
 }
 
 #[cfg(test)]
@@ -124,7 +113,7 @@ mod tests {
         };
         save(vec![refreshed.clone()], folder.path());
         assert_eq!(load(folder.path()).all(), [refreshed]);
-        fs::write(folder.path().join(FILE), [255; 99]).unwrap();
+        std::fs::write(folder.path().join(FILE), [255; 99]).unwrap();
         assert!(load(folder.path()).all().is_empty());
     }
 }

@@ -39,6 +39,9 @@ const GONE_MIN: u64 = 32;
 /// Kinds that are told apart; those that come later are taken for the wider one. Some 750 bytes each.
 const KINDS_MAX: usize = 20_000;
 
+/// More machines than ever go. Shares of more could not be counted.
+const COUNT_MAX: u64 = u32::MAX as u64;
+
 /// One, as shares are counted.
 const ONE: u64 = 1 << 24;
 
@@ -58,6 +61,26 @@ struct Table {
     still_there: [u64; CLASSES],
     /// The share that goes in each class, of those that came to it; as of the last look.
     hazards: [u64; CLASSES],
+}
+
+/// What was learned of machines that went, to be kept.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Learned {
+    /// The wider ones before the narrower.
+    #[prost(message, repeated, tag = "1")]
+    kinds: Vec<LearnedKind>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct LearnedKind {
+    /// Where in the list the wider one is. The first has none.
+    #[prost(uint64, tag = "1")]
+    wider: u64,
+    #[prost(string, tag = "2")]
+    name: String,
+    /// By class of age.
+    #[prost(uint64, repeated, tag = "3")]
+    went: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +172,43 @@ impl Lifetimes {
             .then(|| mean_left(&self.hazards(kind), age_secs))
     }
 
+    /// What is known of machines that went.
+    pub fn learned(&self) -> Learned {
+        let mut names = vec![""; self.tables.len()];
+        for ((_, name), number) in &self.numbers {
+            if let Some(of) = names.get_mut(*number) {
+                *of = name;
+            }
+        }
+        let kinds = self.tables.iter().zip(names);
+        let kinds = kinds.map(|(table, name)| LearnedKind {
+            wider: table.wider as u64,
+            name: name.to_owned(),
+            went: table.went.to_vec(),
+        });
+        Learned {
+            kinds: kinds.collect(),
+        }
+    }
+
+    /// Knows what another knew. `None`: that cannot have been learned.
+    pub fn of(learned: &Learned) -> Option<Self> {
+        let mut own = Self::default();
+        for (number, kept) in learned.kinds.iter().enumerate() {
+            let wider = usize::try_from(kept.wider).ok()?;
+            let is_known = own.numbers.contains_key(&(wider, kept.name.clone()));
+            if number > 0 && (wider >= number || number >= KINDS_MAX || is_known) {
+                return None;
+            }
+            if number > 0 {
+                own.add((wider, kept.name.clone()));
+            }
+            own.tables.get_mut(number)?.take_over(&kept.went)?;
+        }
+        own.gone = own.tables.first()?.went.iter().sum();
+        Some(own)
+    }
+
     fn hazards(&self, kind: Kind) -> [u64; CLASSES] {
         let table = self.tables.get(kind.0);
         table.map_or([0; CLASSES], |table| table.hazards)
@@ -168,6 +228,20 @@ impl Lifetimes {
 }
 
 impl Table {
+    fn take_over(&mut self, went: &[u64]) -> Option<()> {
+        let went: [u64; CLASSES] = went.try_into().ok()?;
+        if went.iter().any(|count| *count > COUNT_MAX) {
+            return None;
+        }
+        let mut later = 0;
+        for (outlived, went) in self.outlived.iter_mut().zip(went).rev() {
+            *outlived = later;
+            later += went;
+        }
+        self.went = went;
+        Some(())
+    }
+
     fn count(&mut self, wider: &[u64; CLASSES]) {
         let gone = self.went.iter().zip(self.outlived);
         let counts = gone.zip(self.still_there).zip(wider);

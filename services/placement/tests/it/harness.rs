@@ -61,10 +61,11 @@ pub(crate) struct Fleet {
     vms: Records<Vm>,
     bus: Arc<dyn Bus>,
     instances: Vec<Instance>,
+    config: Config,
     /// What answers have shown.
     seen: Context,
     stop: CancellationToken,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     nats: NatsServer,
 }
 
@@ -97,9 +98,10 @@ impl Fleet {
             vms,
             bus,
             instances,
+            config,
             seen: Context::new("tester"),
             stop,
-            _folder: folder,
+            folder,
             nats,
         };
         fleet.wait_for_listeners(2).await;
@@ -133,6 +135,18 @@ impl Fleet {
         instance.stop.cancel();
         instance.task.await.unwrap().unwrap();
         self.wait_for_listeners(self.instances.len()).await;
+    }
+
+    /// Ends both instances in order, and starts them again.
+    pub(crate) async fn restart(&mut self) {
+        self.stop_instance(1).await;
+        self.stop_instance(0).await;
+        for name in ["a", "b"] {
+            let folder = self.folder.path();
+            let again = start(&self.nats, folder, name, &self.config, &self.clock).await;
+            self.instances.push(again);
+        }
+        self.wait_for_listeners(2).await;
     }
 
     pub(crate) async fn put_host(&self, host: Host) {

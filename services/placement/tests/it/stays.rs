@@ -23,8 +23,8 @@ fn of(owner: &str, id: &str, host_id: &str, created_ms: i64) -> Vm {
     }
 }
 
-async fn placed(fleet: &Fleet, owner: &str) -> Decision {
-    let id = format!("{owner}s-next");
+async fn placed(fleet: &Fleet, owner: &str, name: &str) -> Decision {
+    let id = format!("{owner}s-{name}");
     let waiting = Vm {
         job_id: format!("job-of-{id}"),
         state: VmState::Creating.into(),
@@ -37,8 +37,8 @@ async fn placed(fleet: &Fleet, owner: &str) -> Decision {
 }
 
 #[tokio::test]
-async fn a_machine_goes_where_the_others_stay_as_long_and_can_be_asked_why() {
-    let fleet = Fleet::start_with(Config {
+async fn a_machine_goes_where_the_others_stay_as_long_and_can_be_asked_why_across_restarts() {
+    let mut fleet = Fleet::start_with(Config {
         maximise: true,
         ..Config::default()
     })
@@ -59,8 +59,14 @@ async fn a_machine_goes_where_the_others_stay_as_long_and_can_be_asked_why() {
     fleet.put_vm(of("bob", "bobs", "h2", now_ms)).await;
     // What was seen counts from the next time that the service looks at all of it.
     fleet.clock.move_by_ms(HOUR_MS / 4);
+    both_go_to_their_likes(&fleet, "next").await;
+    fleet.restart().await;
+    both_go_to_their_likes(&fleet, "later").await;
+}
+
+async fn both_go_to_their_likes(fleet: &Fleet, name: &str) {
     for (owner, host_id) in [("ann", "h1"), ("bob", "h2")] {
-        let decision = placed(&fleet, owner).await;
+        let decision = placed(fleet, owner, name).await;
         assert_eq!(decision.host_id, host_id, "{decision:#?}");
         let needs = decision.request.clone().unwrap().requirements.unwrap();
         assert!(needs.expected_stay_secs.is_some());

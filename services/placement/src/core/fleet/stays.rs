@@ -1,5 +1,5 @@
-//! How long the machines of a fleet are expected to stay, learned from those that went while this instance looked, and from the
-//! ages of those that are there.
+//! How long the machines of a fleet are expected to stay, learned from those that went while this instance or one before it
+//! looked, and from the ages of those that are there.
 //!
 //! An expectation is as old as the last look: every ten minutes all is counted anew.
 
@@ -96,9 +96,16 @@ impl Stays {
 }
 
 impl Fleet {
-    /// From now on it is learned how long machines stay.
-    pub fn learn_stays(&mut self) {
+    /// From now on it is learned how long machines stay, beside what is known already. To be called before the first
+    /// machine is put in.
+    pub fn learn_stays(&mut self, known: Lifetimes) {
         self.stays.is_learning = true;
+        self.stays.lifetimes = known;
+    }
+
+    /// What was learned so far; `None`: nothing is learned.
+    pub fn lifetimes(&self) -> Option<&Lifetimes> {
+        self.stays.is_learning.then_some(&self.stays.lifetimes)
     }
 
     /// Time has passed: what goes from now on goes at this time.

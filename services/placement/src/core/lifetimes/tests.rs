@@ -91,3 +91,40 @@ fn kinds_beyond_the_limit_are_taken_for_the_wider_one() {
     assert_eq!(lifetimes.tables.len(), KINDS_MAX);
     assert_eq!(lifetimes.kind(["one more"]), Kind(0));
 }
+
+#[test]
+fn what_was_learned_is_known_again_and_nonsense_is_refused() {
+    let mut first = Lifetimes::default();
+    for at in 0..200 {
+        let (name, age) = [("short", HOUR / 2), ("long", 3 * DAY)][at % 2];
+        let kind = first.kind(["size", name]);
+        first.went(kind, age);
+    }
+    first.look([]);
+    let learned = first.learned();
+    let mut again = Lifetimes::of(&learned).unwrap_or_default();
+    again.look([]);
+    for names in [
+        ["size", "short"],
+        ["size", "long"],
+        ["size", "new"],
+        ["other", "new"],
+    ] {
+        for age in [0, HOUR, 2 * DAY] {
+            let (one, other) = (first.kind(names), again.kind(names));
+            assert_eq!(
+                first.expected_secs(one, age),
+                again.expected_secs(other, age)
+            );
+        }
+    }
+    let is_refused = |change: fn(&mut Vec<LearnedKind>)| {
+        let mut learned = learned.clone();
+        change(&mut learned.kinds);
+        Lifetimes::of(&learned).is_none()
+    };
+    assert!(is_refused(|kinds| kinds[1].wider = 1));
+    assert!(is_refused(|kinds| kinds.push(kinds[1].clone())));
+    assert!(is_refused(|kinds| kinds[0].went.push(1)));
+    assert!(is_refused(|kinds| kinds[0].went[3] = u64::MAX));
+}

@@ -48,7 +48,7 @@ fn plain() -> Fleet {
 
 fn learning() -> Fleet {
     let mut fleet = Fleet::new(DEFAULTS);
-    fleet.learn_stays();
+    fleet.learn_stays(Lifetimes::default());
     with_hosts(fleet)
 }
 
