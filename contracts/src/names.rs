@@ -1,7 +1,8 @@
 //! What names and ids may look like. Checked where they enter, trusted afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::host::BootDevice;
 use crate::{Status, limits};
 
 /// The root of the tree of host groups.
@@ -220,6 +221,20 @@ pub fn check_ssh_keys(field: &str, keys: &[String]) -> Result<(), Status> {
     .action(format!(
         "Give up to {count} lines as in a file id_ed25519.pub: type, key, comment."
     )))
+}
+
+/// Checks in which order a machine's devices are tried at its start.
+pub fn check_boot_order(field: &str, order: &[i32]) -> Result<(), Status> {
+    let devices: Option<BTreeSet<BootDevice>> = order
+        .iter()
+        .map(|number| BootDevice::try_from(*number).ok())
+        .map(|device| device.filter(|device| *device != BootDevice::Unspecified))
+        .collect();
+    if devices.is_some_and(|devices| devices.len() == order.len()) {
+        return Ok(());
+    }
+    let message = "What a machine is started from is not known, or named twice.";
+    Err(Status::invalid(field, message).action("Name disk and network, each once at most."))
 }
 
 /// A text from outside, cut so that it fits into a message.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::disk::Source;
 use crate::host::{self, Hardware};
+use crate::rest::{BootDevice, Firmware, boot_numbers};
 use crate::{limits, names};
 
 /// What the name of a definition ends with, whatever the case.
@@ -17,6 +18,9 @@ pub const DEFINITION: &str = "machine.muster.json";
 
 /// What the guest was told when it first booted. It may hold passwords, so it is no item of the library.
 pub const SEED: &str = "seed";
+
+/// What the machine's UEFI firmware has noted: what to start, and in which order.
+pub const VARIABLES: &str = "firmware.vars";
 
 /// Bytes of a definition: 16 disks, 8 cards, 64 tags and a description, several times over.
 pub const DEFINITION_BYTES_MAX: usize = limits::USER_DATA_BYTES_MAX;
@@ -49,6 +53,11 @@ pub struct StoredVm {
     /// Whether [`SEED`] lies beside the disks.
     #[serde(default)]
     pub seeded: bool,
+    /// With UEFI [`VARIABLES`] lies beside the disks.
+    #[serde(default, skip_serializing_if = "Firmware::is_bios")]
+    pub firmware: Firmware,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot_order: Vec<BootDevice>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +149,8 @@ impl StoredVm {
             memory_bytes: self.memory_bytes,
             disks: self.disks.iter().map(disk).collect(),
             network_cards: self.network_cards.iter().map(card).collect(),
+            firmware: host::Firmware::from(self.firmware).into(),
+            boot_order: boot_numbers(&self.boot_order),
         }
     }
 }

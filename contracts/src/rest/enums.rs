@@ -55,6 +55,27 @@ macro_rules! words {
 }
 
 words! {
+    /// What a machine starts with.
+    #[derive(Default)]
+    Firmware from host::Firmware {
+        #[default]
+        Bios = Unspecified => "bios",
+        Uefi = Uefi => "uefi",
+    }
+}
+
+words! {
+    /// What a machine is started from.
+    BootDevice from host::BootDevice {
+        Unknown = Unspecified => "unknown",
+        /// Its disks, in their order.
+        Disk = Disk => "disk",
+        /// Its network cards, in their order, by PXE.
+        Network = Network => "network",
+    }
+}
+
+words! {
     /// What a file of the library is.
     ItemKind from library::ItemKind {
         Unknown = Unspecified => "unknown",
@@ -350,4 +371,18 @@ mod tests {
         check(Strength::ALL.iter().map(|v| (*v, v.word())).collect());
         check(Level::ALL.iter().map(|v| (*v, v.word())).collect());
     }
+}
+
+impl Firmware {
+    pub fn is_bios(&self) -> bool {
+        *self == Self::Bios
+    }
+}
+
+/// As messages have it.
+pub fn boot_numbers(order: &[BootDevice]) -> Vec<i32> {
+    let numbers = order
+        .iter()
+        .map(|device| host::BootDevice::from(*device).into());
+    numbers.collect()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ExpectedLoad, time};
-use crate::library;
+use super::{BootDevice, ExpectedLoad, Firmware, boot_numbers, time};
+use crate::{host, library};
 
 /// What machines of a template have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -26,6 +26,11 @@ pub struct HardwareProfile {
     pub networks: Vec<String>,
     /// What placement reckons with for machines of a template, where nobody says otherwise; null: the site's defaults.
     pub expected_load: Option<ExpectedLoad>,
+    #[serde(default)]
+    pub firmware: Firmware,
+    /// What the firmware tries, in this order; empty: the disks.
+    #[serde(default)]
+    pub boot_order: Vec<BootDevice>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub created: Option<jiff::Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -34,6 +39,8 @@ pub struct HardwareProfile {
 
 impl From<library::HardwareProfile> for HardwareProfile {
     fn from(message: library::HardwareProfile) -> Self {
+        let (firmware, boot_order) = (message.firmware(), message.boot_order());
+        let (firmware, boot_order) = (firmware.into(), boot_order.map(Into::into).collect());
         let library::HardwareProfile {
             id,
             name,
@@ -48,6 +55,8 @@ impl From<library::HardwareProfile> for HardwareProfile {
             disk_bytes,
             networks,
             expected_load,
+            firmware: _,
+            boot_order: _,
         } = message;
         Self {
             id,
@@ -61,6 +70,8 @@ impl From<library::HardwareProfile> for HardwareProfile {
             disk_bytes,
             networks,
             expected_load: expected_load.map(Into::into),
+            firmware,
+            boot_order,
             created: time(created_ms),
             changed: time(changed_ms),
         }
@@ -95,6 +106,10 @@ pub struct SetHardwareProfile {
     pub networks: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_load: Option<ExpectedLoad>,
+    #[serde(default, skip_serializing_if = "Firmware::is_bios")]
+    pub firmware: Firmware,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot_order: Vec<BootDevice>,
 }
 
 impl From<HardwareProfile> for SetHardwareProfile {
@@ -110,6 +125,8 @@ impl From<HardwareProfile> for SetHardwareProfile {
             disk_bytes: profile.disk_bytes,
             networks: profile.networks,
             expected_load: profile.expected_load,
+            firmware: profile.firmware,
+            boot_order: profile.boot_order,
         }
     }
 }
@@ -128,6 +145,8 @@ impl SetHardwareProfile {
             disk_bytes,
             networks,
             expected_load,
+            firmware,
+            boot_order,
         } = self;
         library::HardwareProfile {
             name,
@@ -140,6 +159,8 @@ impl SetHardwareProfile {
             disk_bytes,
             networks,
             expected_load: expected_load.map(Into::into),
+            firmware: host::Firmware::from(firmware).into(),
+            boot_order: boot_numbers(&boot_order),
             ..library::HardwareProfile::default()
         }
     }

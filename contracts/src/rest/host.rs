@@ -177,6 +177,9 @@ pub struct HostFacts {
     /// What the uplinks can carry together; 0: not known.
     #[serde(default)]
     pub network_mbit_max: u32,
+    /// Machines can have UEFI firmware here. BIOS every host has.
+    #[serde(default)]
+    pub uefi: bool,
 }
 
 impl From<host::HostFacts> for HostFacts {
@@ -205,6 +208,7 @@ impl From<host::HostFacts> for HostFacts {
             disk_io_per_sec,
             network_mbit,
             network_mbit_max,
+            uefi,
         } = message;
         Self {
             hostname,
@@ -230,6 +234,7 @@ impl From<host::HostFacts> for HostFacts {
             disk_io_per_sec,
             network_mbit,
             network_mbit_max,
+            uefi,
         }
     }
 }

@@ -30,10 +30,11 @@ mod template;
 mod vm;
 mod webhook;
 
+pub use enums::boot_numbers;
 pub use enums::{
-    Approval, Bond, DiskSource, Encryption, Goal, HostStatus, IfBusy, ItemIdentity, ItemKind,
-    ItemStatus, JobState, Level, RefreshOutcome, RefreshTrigger, StepState, Strength,
-    TemplateStatus, Tips, VmOrigin, VmState,
+    Approval, Bond, BootDevice, DiskSource, Encryption, Firmware, Goal, HostStatus, IfBusy,
+    ItemIdentity, ItemKind, ItemStatus, JobState, Level, RefreshOutcome, RefreshTrigger, StepState,
+    Strength, TemplateStatus, Tips, VmOrigin, VmState,
 };
 pub use event::{Event, ObjectRef, PropertyChange};
 pub use group::{EffectiveGroup, EffectiveReserves, GroupSettings, HostGroup, InForce, Reserves};

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DiskSource, Encryption, Goal, IfBusy, SetGroupSettings, SetReserves, time};
+use super::{
+    BootDevice, DiskSource, Encryption, Firmware, Goal, IfBusy, SetGroupSettings, SetReserves, time,
+};
 use crate::{inventory, placement};
 
 /// How a change is to be made; in the query.
@@ -56,6 +58,12 @@ pub struct CreateVm {
     /// Absent: one card on the network `user`, or those of the template.
     #[serde(default)]
     pub network_cards: Option<Vec<NewNetworkCard>>,
+    /// Absent: BIOS, or what the template says, which cannot be said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Firmware>,
+    /// What the firmware tries, in this order. Empty: the disks, or what the template says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boot_order: Vec<BootDevice>,
     /// Absent: who asks.
     #[serde(default)]
     pub owner: Option<String>,
@@ -334,6 +342,9 @@ pub struct Placing {
     pub expected_disk_io_per_sec: Option<f64>,
     /// Mbit/s that are expected. Absent: 0.
     pub expected_network_mbit: Option<f64>,
+    /// How long the machine is expected to stay. Absent: as long as placement has learned. Counts where the goal is
+    /// `maximise`.
+    pub expected_stay_secs: Option<u64>,
     /// Networks that the host must have, by name or by the location that they lead to.
     pub networks: Vec<String>,
     /// Only on a host of a cluster.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DiskSource, Refreshed, VmOrigin, VmState, id, time};
+use super::{BootDevice, DiskSource, Firmware, Refreshed, VmOrigin, VmState, id, time};
 use crate::{host, inventory};
 
 /// A virtual machine.
@@ -105,21 +105,32 @@ pub struct Hardware {
     pub memory_bytes: u64,
     pub disks: Vec<Disk>,
     pub network_cards: Vec<NetworkCard>,
+    #[serde(default)]
+    pub firmware: Firmware,
+    /// What the firmware tries, in this order; empty: the disks.
+    #[serde(default)]
+    pub boot_order: Vec<BootDevice>,
 }
 
 impl From<host::Hardware> for Hardware {
     fn from(message: host::Hardware) -> Self {
+        let (firmware, boot_order) = (message.firmware(), message.boot_order());
+        let (firmware, boot_order) = (firmware.into(), boot_order.map(Into::into).collect());
         let host::Hardware {
             vcpus,
             memory_bytes,
             disks,
             network_cards,
+            firmware: _,
+            boot_order: _,
         } = message;
         Self {
             vcpus,
             memory_bytes,
             disks: disks.into_iter().map(Into::into).collect(),
             network_cards: network_cards.into_iter().map(Into::into).collect(),
+            firmware,
+            boot_order,
         }
     }
 }

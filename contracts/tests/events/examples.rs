@@ -102,6 +102,7 @@ fn vms() -> (&'static str, Vec<Vm>) {
                 mac: "52:54:00:12:34:56".to_owned(),
                 network: "user".to_owned(),
             }],
+            ..Hardware::default()
         }),
         created_ms: TIME_MS,
         ..Vm::default()

@@ -148,6 +148,7 @@ fn requests() -> Vec<Kind> {
                 "name": "web-01", "vcpus": 2, "memory_bytes": 1_073_741_824u64,
                 "disks": [{"image": "ds1/debian.qcow2", "source": "copy", "size_bytes": 21_474_836_480u64}],
                 "network_cards": [{"network": "user", "mac": "52:54:00:00:00:01"}],
+                "firmware": "uefi", "boot_order": ["network", "disk"],
                 "owner": "alice", "description": "the first", "tags": {"env": "prod"}, "group": "Prod",
                 "host": "host-1", "datastore": "ds1", "start": true, "wait_for_guest": true,
                 "placing": placing(),
@@ -224,6 +225,7 @@ fn weights() -> Value {
 fn placing() -> Value {
     json!({
         "goal": "balance", "weights": weights(), "expected_disk_io_per_sec": 5.0, "expected_network_mbit": 6.0,
+        "expected_stay_secs": 7,
         "networks": ["user"], "highly_available": true, "platform": "x86_64", "accelerator": "kvm",
         "cpu_features": ["avx2"], "host_tags": ["ssd"], "datastore_tags": ["fast"], "possible_hosts": ["host-1"],
         "preferred_hosts": ["host-1"], "vm_tags": {"app": "web"},

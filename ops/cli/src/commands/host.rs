@@ -322,6 +322,7 @@ fn describe_facts(facts: &HostFacts) -> String {
             "Accelerator",
             format!("{}: {}", facts.accelerator, facts.accelerator_reason),
         )
+        .line("Firmware", if facts.uefi { "bios, uefi" } else { "bios" })
         .line("Confinement", &facts.confinement)
         .line(
             "CPU",

@@ -3,6 +3,7 @@
 pub(crate) mod completion;
 pub(crate) mod definition;
 pub(crate) mod events;
+mod firmware;
 pub(crate) mod group;
 pub(crate) mod host;
 mod host_settings;

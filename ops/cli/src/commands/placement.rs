@@ -3,6 +3,8 @@
 mod questions;
 mod rule;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 use contracts::rest::{ExpectedLoad, Goal, Placing, RateRequest, Ratings, Weights};
 use serde_json::Value;
@@ -43,6 +45,9 @@ pub(crate) struct RateArgs {
     disk: Vec<u64>,
     #[command(flatten)]
     expected: Expected,
+    /// How long the machine is expected to stay, such as 12h; counts for the goal maximise [default: what was learned]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    expected_stay: Option<Duration>,
     /// Rate hosts for a move of this machine
     #[arg(long)]
     vm: Option<String>,
@@ -147,6 +152,7 @@ async fn rate(session: &Session, args: RateArgs) -> Result<Exit, Failure> {
             weights: args.weights,
             expected_disk_io_per_sec: args.expected.expected_disk_io,
             expected_network_mbit: args.expected.expected_network,
+            expected_stay_secs: args.expected_stay.map(|stay| stay.as_secs()),
             networks: args.network,
             highly_available: args.highly_available,
             host_tags: args.host_tag,

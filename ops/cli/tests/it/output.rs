@@ -51,7 +51,7 @@ fn an_object_is_shown_with_what_this_program_does_not_know() {
     let shown = server.muster("vm show web-01 -o json").expect(0).value();
     assert_eq!(shown["of_tomorrow"], json!({"a": 1}));
     let told = server.muster("vm show web-01").expect(0).out;
-    assert!(told.contains("Memory   512 MiB"), "{told}");
+    assert!(told.contains("Memory    512 MiB"), "{told}");
     assert_eq!(
         server.muster("vm show web-01 -o name").expect(0).out,
         "vm/web-01\n"

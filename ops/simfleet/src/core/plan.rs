@@ -185,6 +185,7 @@ fn hardware(vm_id: &str, vcpus: u32, memory_bytes: u64, chance: &mut Chance) -> 
             mac: format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"),
             network: "user".to_owned(),
         }],
+        ..Hardware::default()
     }
 }
 

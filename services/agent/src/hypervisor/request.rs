@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use contracts::host::disk::Source;
-use contracts::host::{CreateVmRequest, Disk, Hardware, NetworkCard};
+use contracts::host::{CreateVmRequest, Disk, Firmware, Hardware, NetworkCard};
 use contracts::{Status, limits, names};
 
 /// Guest memory is given in whole mebibytes.
@@ -42,6 +42,15 @@ pub(crate) fn check(request: &CreateVmRequest) -> Result<Hardware, Status> {
     for (index, card) in hardware.network_cards.iter().enumerate() {
         check_card(&format!("hardware.network_cards[{index}]"), card)?;
     }
+    if Firmware::try_from(hardware.firmware).is_err() {
+        let message = "That firmware is not known.";
+        return Err(invalid(
+            "hardware.firmware",
+            message,
+            "Choose BIOS or UEFI.",
+        ));
+    }
+    names::check_boot_order("hardware.boot_order", &hardware.boot_order)?;
     Ok(hardware)
 }
 
@@ -240,6 +249,7 @@ mod tests {
                 ..Disk::default()
             }],
             network_cards: vec![NetworkCard::default()],
+            ..Hardware::default()
         };
         change(&mut hardware);
         CreateVmRequest {

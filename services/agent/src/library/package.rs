@@ -44,6 +44,7 @@ pub(super) async fn read(
         memory_bytes: package.memory_bytes,
         disks,
         macs: package.macs,
+        uefi: package.uefi,
         files,
     })
 }

@@ -128,6 +128,7 @@ pub(crate) fn request(vm_id: &str) -> CreateVmRequest {
                 ..Disk::default()
             }],
             network_cards: vec![NetworkCard::default()],
+            ..Hardware::default()
         }),
         ..CreateVmRequest::default()
     }

@@ -54,6 +54,7 @@ fn received(stored: &StoredVm) -> CreateVmRequest {
             parcel_id: "p1".to_owned(),
             machine_type: stored.machine_type.clone(),
             seeded: stored.seeded,
+            with_variables: !stored.firmware.is_bios(),
             ..ReceivedVm::default()
         }),
         ..CreateVmRequest::default()

@@ -26,6 +26,8 @@ pub(crate) fn vm_create(
         memory_bytes,
         disks,
         network_cards,
+        firmware,
+        boot_order,
         owner,
         description,
         tags,
@@ -47,8 +49,20 @@ pub(crate) fn vm_create(
                 "Name a template, or leave it out.",
             ));
         }
+        Some(_) if firmware.is_some() => {
+            return Err(Failure::invalid(
+                "firmware",
+                "The firmware of a machine that is made from a template is what the template says.",
+                "Leave firmware out, or use a template whose hardware profile has it.",
+            ));
+        }
         Some(_) => otherwise(vcpus, memory_bytes, disks, network_cards)?,
         None => hardware(vcpus.unwrap_or(1), memory_bytes, disks, network_cards)?,
+    };
+    let hardware = host::Hardware {
+        firmware: host::Firmware::from(firmware.unwrap_or_default()).into(),
+        boot_order: rest::boot_numbers(&boot_order),
+        ..hardware
     };
     let guest = guest.unwrap_or_default();
     Ok(jobs::VmCreate {
@@ -168,6 +182,7 @@ fn hardware(
             .map(disk)
             .collect::<Outcome<_>>()?,
         network_cards: cards.into_iter().enumerate().map(card).collect(),
+        ..host::Hardware::default()
     })
 }
 
@@ -199,6 +214,7 @@ fn otherwise(
             None => Vec::new(),
         },
         disks: whole.disks,
+        ..host::Hardware::default()
     })
 }
 
@@ -367,8 +383,13 @@ mod tests {
         );
         let without_cards = rest::CreateVm {
             network_cards: Some(Vec::new()),
-            ..request
+            ..request.clone()
         };
         assert_eq!(field_at_fault(without_cards), "network_cards");
+        let otherwise = rest::CreateVm {
+            firmware: Some(rest::Firmware::Bios),
+            ..request
+        };
+        assert_eq!(field_at_fault(otherwise), "firmware");
     }
 }

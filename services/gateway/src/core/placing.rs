@@ -77,6 +77,7 @@ pub(crate) fn requirements(placing: rest::Placing, named: NamedHosts) -> placeme
         weights: _,
         expected_disk_io_per_sec,
         expected_network_mbit,
+        expected_stay_secs,
         networks,
         highly_available,
         platform,
@@ -92,6 +93,7 @@ pub(crate) fn requirements(placing: rest::Placing, named: NamedHosts) -> placeme
     placement::Requirements {
         expected_disk_io_per_sec,
         expected_network_mbit,
+        expected_stay_secs,
         networks,
         highly_available,
         platform: platform.unwrap_or_default(),

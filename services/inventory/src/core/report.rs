@@ -126,7 +126,12 @@ pub fn check_machine(report: &VmReport) -> Result<(), Status> {
         "vms.hardware.memory_bytes",
         memory,
     )?;
-    let parts = hardware.disks.len().max(hardware.network_cards.len());
+    let parts = [
+        hardware.disks.len(),
+        hardware.network_cards.len(),
+        hardware.boot_order.len(),
+    ];
+    let parts = parts.into_iter().max().unwrap_or(0);
     check_that(parts <= WORD_CHARS_MAX, "vms.hardware.disks", parts)?;
     let disks = hardware
         .disks

@@ -1,8 +1,8 @@
 //! What a new machine may be made of. Everything that a person can get wrong is said here, before anything is changed.
 
 use contracts::host::disk::Source;
-use contracts::host::{Disk, Hardware, NetworkCard};
-use contracts::names::{is_token, shorten};
+use contracts::host::{Disk, Firmware, Hardware, NetworkCard};
+use contracts::names::{check_boot_order, is_token, shorten};
 use contracts::{Status, limits};
 
 use super::naming::is_mac;
@@ -38,6 +38,13 @@ pub(crate) fn complete(hardware: &mut Hardware) -> Result<(), Status> {
         hardware.network_cards.len(),
         limits::NETWORK_CARDS_MAX,
     )?;
+    if Firmware::try_from(hardware.firmware).is_err() {
+        return Err(
+            Status::invalid("hardware.firmware", "That firmware is not known.")
+                .action("Choose BIOS or UEFI."),
+        );
+    }
+    check_boot_order("hardware.boot_order", &hardware.boot_order)?;
     for (index, disk) in hardware.disks.iter_mut().enumerate() {
         complete_disk(&format!("hardware.disks[{index}]"), index, disk)?;
     }
@@ -198,6 +205,7 @@ mod tests {
                 ..Disk::default()
             }],
             network_cards: vec![NetworkCard::default()],
+            ..Hardware::default()
         }
     }
 

@@ -173,6 +173,8 @@ impl<'a> Shelf<'a> {
             disks,
             networks: hardware.networks,
             expected_load: hardware.expected_load,
+            firmware: hardware.firmware,
+            boot_order: hardware.boot_order,
             tags: template.tags.clone(),
             user_data: Some(self.user_data(&guest)?),
             guest: Some(GuestSetup {

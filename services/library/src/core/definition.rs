@@ -3,6 +3,7 @@
 //! One is known by its name, from which its id is made: two of one name are one record, so a compare-and-set is all that
 //! keeps names apart. None is renamed; it is copied, and the old one removed.
 
+use contracts::host::Firmware;
 use contracts::host::disk::Source;
 use contracts::library::{
     ExpectedLoad, GuestProfile, HardwareProfile, Put, Template, TemplateDisk,
@@ -241,6 +242,11 @@ fn check_hardware(profile: &HardwareProfile) -> Result<(), Status> {
         let message = format!("There is no network {:?}.", names::shorten(name));
         return refused("networks", message, "Use the network \"user\".");
     }
+    if Firmware::try_from(profile.firmware).is_err() {
+        let message = "That firmware is not known.".to_owned();
+        return refused("firmware", message, "Choose BIOS or UEFI.");
+    }
+    names::check_boot_order("boot_order", &profile.boot_order)?;
     check_load(&profile.expected_load.unwrap_or_default())
 }
 

@@ -2,6 +2,7 @@
 
 use contracts::call::Context;
 use contracts::common::Empty;
+use contracts::host::{BootDevice, Firmware};
 use contracts::library::{
     DefinitionRef, GuestProfile, HardwareProfile, ItemFacts, ItemKind, Put, PutGuestProfileRequest,
     PutHardwareProfileRequest, PutTemplateRequest, ReportRequest, ResolveRequest, Share, Template,
@@ -83,6 +84,8 @@ fn small() -> HardwareProfile {
         vcpus: 1,
         memory_bytes: 128 << 20,
         networks: vec!["user".to_owned()],
+        firmware: Firmware::Uefi.into(),
+        boot_order: vec![BootDevice::Disk.into()],
         ..HardwareProfile::default()
     }
 }
@@ -169,7 +172,12 @@ async fn a_template_says_whether_it_can_be_used_and_why_not() {
         (found.item_id.as_str(), found.path.as_str()),
         ("d1", "d1.qcow2")
     );
-    assert_eq!(resolved.guest.unwrap().host_name, "web-01.example.org");
+    assert_eq!(
+        resolved.guest.clone().unwrap().host_name,
+        "web-01.example.org"
+    );
+    assert_eq!(resolved.firmware(), Firmware::Uefi);
+    assert!(resolved.boot_order().eq([BootDevice::Disk]));
 
     // Missing: it says so, and nothing is made from it.
     let gone = ReportRequest {

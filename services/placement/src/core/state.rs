@@ -69,6 +69,7 @@ pub fn of(host: &Host, groups: &Groups, carried: Carried<'_>, defaults: &Default
         tags: settings.tags.clone(),
         platform: facts.platform.clone(),
         accelerator: facts.accelerator.clone(),
+        uefi: facts.uefi,
         cpu_features: facts.cpu_features.clone(),
         other_virtualization: facts.other_virtualization.clone(),
         cluster: settings.cluster.clone(),

@@ -158,7 +158,7 @@ pub(super) mod samples {
     use std::collections::BTreeMap;
 
     use contracts::ObjectRef;
-    use contracts::host::{Disk, GuestFacts, Hardware, NetworkCard, VmState};
+    use contracts::host::{BootDevice, Disk, Firmware, GuestFacts, Hardware, NetworkCard, VmState};
     use contracts::placement::Requirements;
 
     use super::*;
@@ -178,6 +178,8 @@ pub(super) mod samples {
                 mac: "52:54:00:12:34:56".to_owned(),
                 network: "user".to_owned(),
             }],
+            firmware: Firmware::Uefi.into(),
+            boot_order: vec![BootDevice::Network.into(), BootDevice::Disk.into()],
         }
     }
 

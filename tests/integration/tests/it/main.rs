@@ -20,6 +20,7 @@ mod copies;
 mod crashes;
 mod deaf;
 mod dependencies;
+mod firmware;
 mod fleet;
 mod guest;
 mod imports;

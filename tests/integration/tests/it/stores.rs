@@ -31,6 +31,11 @@ fn disk(vm: &Value) -> PathBuf {
     vm["hardware"]["disks"][0]["path"].as_str().unwrap().into()
 }
 
+/// What the machine's firmware has noted.
+fn variables(vm: &Value) -> PathBuf {
+    disk(vm).with_file_name("firmware.vars")
+}
+
 /// The machine with a sign in its disk beyond what its guest uses.
 fn sign(vm: &Value) {
     qemu_io(&disk(vm), "write -P 7 60M 64k");
@@ -74,6 +79,8 @@ async fn a_machine_is_stored_with_all_it_is_and_comes_back_as_it_was() {
     let mut web = small_vm("web", true, false);
     web["host"] = "host-2".into();
     web["guest"] = json!({"host_name": "web.example.org"});
+    web["firmware"] = "uefi".into();
+    web["memory_bytes"] = (192 * MIB).into();
     web["tags"] = json!({"tier": "web"});
     web["owner"] = "ann".into();
     client.done("POST", VMS, web).await;
@@ -84,6 +91,7 @@ async fn a_machine_is_stored_with_all_it_is_and_comes_back_as_it_was() {
     client.act("web", "turn-off").await;
     let web = client.vm("web").await.unwrap();
     sign(&web);
+    let noted = fs::read(variables(&web)).unwrap();
     refused(&client, &store, to("none", "web"), 404, "none").await;
     refused(&client, &store, to("images", "deep"), 409, "deep already").await;
     refused(&client, &store, to("images", "no/web"), 409, "folder above").await;
@@ -117,7 +125,14 @@ async fn a_machine_is_stored_with_all_it_is_and_comes_back_as_it_was() {
     assert_eq!(stored["kind"], "stored_vm", "{stored:#}");
     let mut files = names_in(&share.join("deep/web"));
     files.sort();
-    assert_eq!(files, ["disk0.qcow2", "machine.muster.json", "seed"]);
+    let all = [
+        "disk0.qcow2",
+        "firmware.vars",
+        "machine.muster.json",
+        "seed",
+    ];
+    assert_eq!(files, all);
+    assert!(fs::read(share.join("deep/web/firmware.vars")).unwrap() == noted);
     item(&client, "deep/web/disk0.qcow2", is("ok")).await;
 
     // On the other host, by its own name, with its own id and addresses; its guest is told what it was told.

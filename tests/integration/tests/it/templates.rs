@@ -38,6 +38,7 @@ async fn template(fleet: &mut Fleet) {
     item(&client, "guest.qcow2", is("ok")).await;
     let small = json!({
         "name": "small", "vcpus": 1, "memory_bytes": 128 << 20, "networks": ["user"],
+        "boot_order": ["disk"],
     });
     made(&client, "/api/v1/hardware-profiles", small).await;
     let web = json!({
@@ -101,6 +102,7 @@ async fn a_guest_is_what_the_profile_of_its_template_says() {
     let vm = client.vm("web-01").await.unwrap();
     assert_eq!(vm["guest"]["hostname"], "web-01.example.org", "{vm:#}");
     assert_eq!(vm["tags"]["os"], "tiny");
+    assert_eq!(vm["hardware"]["boot_order"], json!(["disk"]));
     let mut console = Console::open(&fleet.socket(fleet.qemu_processes()[0], "ser")).await;
     console
         .type_line("echo key=$(cut -d' ' -f2 /root/.ssh/authorized_keys)=")

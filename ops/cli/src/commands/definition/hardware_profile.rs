@@ -4,6 +4,7 @@ use clap::Args;
 use contracts::rest::{ExpectedLoad, HardwareProfile, SetHardwareProfile};
 
 use super::{Common, Kind, tags};
+use crate::commands::firmware::{FirmwareArgs, boot_order};
 use crate::commands::placement::{Expected, words};
 use crate::error::Failure;
 use crate::output::detail::Detail;
@@ -32,6 +33,8 @@ pub(crate) struct Words {
     /// Network for a card, or none; can be given several times [default: user]
     #[arg(long)]
     network: Vec<String>,
+    #[command(flatten)]
+    firmware: FirmwareArgs,
     #[command(flatten)]
     expected: Expected,
 }
@@ -62,6 +65,8 @@ impl Kind for HardwareProfiles {
             .line("Memory", human::bytes(profile.memory_bytes))
             .line("Blank disks", sizes(&profile.disk_bytes))
             .line("Networks", profile.networks.join(", "))
+            .line("Firmware", profile.firmware)
+            .line("Boot order", boot_order(&profile.boot_order))
             .line(
                 "Expected load",
                 profile
@@ -94,6 +99,10 @@ impl Kind for HardwareProfiles {
             [] => {}
             [one] if one == NO_NETWORK => set.networks.clear(),
             _ => set.networks = words.network,
+        }
+        set.firmware = words.firmware.firmware.map_or(set.firmware, Into::into);
+        if !words.firmware.boot.is_empty() {
+            set.boot_order = words.firmware.order();
         }
         expect(words.expected, &mut set.expected_load);
         Ok(())

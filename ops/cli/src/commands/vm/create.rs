@@ -1,5 +1,7 @@
 //! `muster vm create`.
 
+use std::time::Duration;
+
 use clap::Args;
 use contracts::rest::{CreateVm, DiskSource, NewDisk, NewNetworkCard, Placing, SetGuest};
 use reqwest::Method;
@@ -8,6 +10,7 @@ use crate::change::make;
 use crate::cli::ChangeArgs;
 use crate::client::Request;
 use crate::commands::Session;
+use crate::commands::firmware::FirmwareArgs;
 use crate::error::{Exit, Failure};
 use crate::values;
 
@@ -87,6 +90,11 @@ pub(crate) struct CreateArgs {
     /// A tag that the datastore must have; can be given several times
     #[arg(long, value_name = "TAG")]
     datastore_tag: Vec<String>,
+    /// How long it is expected to stay, such as 12h; counts where machines are packed [default: what was learned]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    expected_stay: Option<Duration>,
+    #[command(flatten)]
+    firmware: FirmwareArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -138,6 +146,8 @@ fn request(args: &CreateArgs) -> Result<CreateVm, Failure> {
         },
         disks: disks(args),
         network_cards: cards(&args.network)?,
+        firmware: args.firmware.firmware.map(Into::into),
+        boot_order: args.firmware.order(),
         owner: args.owner.clone(),
         description: args.description.clone(),
         tags: args.tag.iter().cloned().collect(),
@@ -149,6 +159,7 @@ fn request(args: &CreateArgs) -> Result<CreateVm, Failure> {
         placing: Placing {
             host_tags: args.host_tag.clone(),
             datastore_tags: args.datastore_tag.clone(),
+            expected_stay_secs: args.expected_stay.map(|stay| stay.as_secs()),
             ..Placing::default()
         },
     })

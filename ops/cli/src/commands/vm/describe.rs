@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use contracts::rest::{Disk, GuestFacts, NetworkCard, Vm};
 
+use crate::commands::firmware::boot_order;
 use crate::commands::refresher;
 use crate::output::detail::Detail;
 use crate::output::{Column, Output, human};
@@ -73,6 +74,14 @@ fn summary(vm: &Vm, output: &Output) -> String {
             "Memory",
             hardware.map_or_else(String::new, |h| human::bytes(h.memory_bytes)),
         )
+        .line(
+            "Firmware",
+            hardware.map_or_else(String::new, |h| h.firmware.to_string()),
+        )
+        .line(
+            "Boot order",
+            hardware.map_or_else(String::new, |h| boot_order(&h.boot_order)),
+        )
         .line("Owner", &vm.owner)
         .line("Description", &vm.description)
         .line("Tags", super::tags(&vm.tags))
@@ -110,7 +119,7 @@ fn describe_guest(guest: &GuestFacts) -> String {
 
 #[cfg(test)]
 mod tests {
-    use contracts::rest::{DiskSource, Hardware, VmOrigin, VmState};
+    use contracts::rest::{BootDevice, DiskSource, Firmware, Hardware, VmOrigin, VmState};
     use jiff::Timestamp;
 
     use super::*;
@@ -138,6 +147,8 @@ mod tests {
                     path: "vms/web-01/disk0.qcow2".to_owned(),
                     format: "qcow2".to_owned(),
                 }],
+                firmware: Firmware::Uefi,
+                boot_order: vec![BootDevice::Network, BootDevice::Disk],
                 network_cards: Vec::new(),
             }),
             guest: Some(GuestFacts {
@@ -159,10 +170,12 @@ mod tests {
         output.now = Timestamp::from_second(190).unwrap();
         let text = describe(&vm(), &output);
         for part in [
-            "State    running",
-            "Host     host-2",
-            "Uptime   1 min 30 s",
-            "Memory   512 MiB",
+            "State       running",
+            "Host        host-2",
+            "Uptime      1 min 30 s",
+            "Memory      512 MiB",
+            "Firmware    uefi",
+            "Boot order  network, disk",
             "Guest agent   answers",
             "Guest uptime  1 min 15 s",
             "overlay of guest.qcow2",

@@ -5,7 +5,7 @@
 use super::xml::{self, Element};
 use super::{
     Disk, MEBIBYTE, Package, beside, bytes_of, distinct_macs, machine_name, processors, quoted,
-    starts_by_uefi, words,
+    words,
 };
 
 /// What the text of a domain begins with, after a declaration and comments.
@@ -52,18 +52,22 @@ pub fn parse(text: &str) -> Result<Package, String> {
         memory_bytes: memory_bytes(&domain)?,
         disks: disks(devices)?,
         macs: distinct_macs(macs),
+        uefi: is_uefi(&domain),
     };
     package.checked()
+}
+
+fn is_uefi(domain: &Element) -> bool {
+    let flash = |loader: &Element| loader.get("type") == "pflash";
+    let is_said =
+        |os: &Element| os.get("firmware") == "efi" || os.child("loader").is_some_and(flash);
+    domain.child("os").is_some_and(is_said)
 }
 
 fn check_os(domain: &Element) -> Result<(), String> {
     let Some(os) = domain.child("os") else {
         return Ok(());
     };
-    let flash = |loader: &Element| loader.get("type") == "pflash";
-    if os.get("firmware") == "efi" || os.child("loader").is_some_and(flash) {
-        return Err(starts_by_uefi());
-    }
     let arch = os.child("type").map_or("", |kind| kind.get("arch"));
     match arch {
         "" | "x86_64" | "i686" => Ok(()),
@@ -195,6 +199,7 @@ mod tests {
             format: Some(format),
         };
         let expected = Package {
+            uefi: false,
             name: "db-example".to_owned(),
             description: "Database".to_owned(),
             vcpus: 2,
@@ -222,18 +227,24 @@ mod tests {
     }
 
     #[test]
+    fn the_firmware_is_what_the_domain_says() {
+        assert!(!parse(DOMAIN).unwrap().uefi);
+        let loader = "<loader readonly='yes' type='pflash'>/x</loader>";
+        for (from, to) in [
+            ("<os>", "<os firmware='efi'>"),
+            ("<boot dev='hd'/>", loader),
+        ] {
+            assert!(parse(&DOMAIN.replace(from, to)).unwrap().uefi, "{to}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_brought_is_refused_by_name() {
         let with = |from: &str, to: &str| {
             assert!(DOMAIN.contains(from), "{from} is not in the sample");
             parse(&DOMAIN.replace(from, to)).unwrap_err()
         };
         for (from, to, words) in [
-            ("<os>", "<os firmware='efi'>", "UEFI"),
-            (
-                "<boot dev='hd'/>",
-                "<loader readonly='yes' type='pflash'>/x</loader>",
-                "UEFI",
-            ),
             ("arch='x86_64'", "arch='aarch64'", "\"aarch64\""),
             (
                 "type='file' device='disk'",

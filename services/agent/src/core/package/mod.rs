@@ -38,6 +38,8 @@ pub struct Package {
     pub disks: Vec<Disk>,
     /// Hardware addresses of its network cards; empty where none is said.
     pub macs: Vec<String>,
+    /// It starts by UEFI, not by BIOS.
+    pub uefi: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,11 +178,6 @@ fn distinct_macs(macs: impl Iterator<Item = String>) -> Vec<String> {
 fn processors(text: &str) -> Result<u32, String> {
     let count = text.trim().parse();
     count.map_err(|_| format!("says that it has {} processors", quoted(text)))
-}
-
-/// Why a machine that starts by UEFI is not taken: here it would not find its boot loader.
-fn starts_by_uefi() -> String {
-    "starts by UEFI, and Muster starts machines by BIOS".to_owned()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::xml::{self, Element};
 use super::{
     Disk, MEBIBYTE, Package, SECTOR_BYTES, beside, bytes_of, check_size, distinct_macs,
-    machine_name, processors, quoted, starts_by_uefi, words,
+    machine_name, processors, quoted, words,
 };
 
 /// Kinds of items, as CIM numbers them (`CIM_ResourceAllocationSettingData.ResourceType`).
@@ -27,9 +27,6 @@ pub fn parse(text: &str) -> Result<Package, String> {
     }
     let system = envelope.child("VirtualSystem");
     let system = system.ok_or_else(|| "holds no VirtualSystem".to_owned())?;
-    if is_uefi(system) {
-        return Err(starts_by_uefi());
-    }
     let hardware = system.child("VirtualHardwareSection");
     let hardware = hardware.ok_or_else(|| "says nothing of the machine's hardware".to_owned())?;
     let items = Items::of(&envelope, hardware);
@@ -40,6 +37,7 @@ pub fn parse(text: &str) -> Result<Package, String> {
         memory_bytes: items.memory_bytes()?,
         disks: items.disks(&envelope)?,
         macs: distinct_macs(items.of_kind(NETWORK_CARD).map(mac)),
+        uefi: is_uefi(system),
     };
     package.checked()
 }

@@ -68,6 +68,7 @@ fn file(name: &str) -> Disk {
 fn a_descriptor_of_vmware_is_read() {
     let blank = Disk::Blank { size_bytes: 1024 };
     let expected = Package {
+        uefi: false,
         name: "web-01".to_owned(),
         description: "for the web & more".to_owned(),
         vcpus: 4,
@@ -81,6 +82,7 @@ fn a_descriptor_of_vmware_is_read() {
 #[test]
 fn a_descriptor_of_virtualbox_is_read() {
     let expected = Package {
+        uefi: false,
         name: "small".to_owned(),
         description: "Debian_64".to_owned(),
         vcpus: 1,
@@ -221,7 +223,6 @@ fn what_leads_out_or_makes_no_machine_is_refused_by_name() {
             "in pieces",
         ),
         ("ovf:/disk/vmdisk1", "/dev/sda", "\"/dev/sda\""),
-        ("value=\"bios\"", "value=\"efi\"", "UEFI"),
         (
             "ovf:VirtualSystem",
             "ovf:VirtualSystemCollection",
@@ -248,8 +249,6 @@ fn what_leads_out_or_makes_no_machine_is_refused_by_name() {
         let refused = with(from, to);
         assert!(refused.contains(words), "{to}: {refused}");
     }
-    let efi = VIRTUALBOX.replace("type=\"BIOS\"", "type=\"EFI64\"");
-    assert!(parse(&efi).unwrap_err().contains("UEFI"));
     let disk = "<Item><rasd:HostResource>/disk/vmdisk1</rasd:HostResource><rasd:ResourceType>17</rasd:ResourceType></Item>";
     let blank = "<Disk ovf:capacity=\"512\" ovf:diskId=\"b\"/></DiskSection>";
     let many = VIRTUALBOX.replace("</DiskSection>", blank);
@@ -264,4 +263,15 @@ fn what_leads_out_or_makes_no_machine_is_refused_by_name() {
         ),
     );
     assert!(parse(&cards).unwrap_err().contains("9 network cards"));
+}
+
+#[test]
+fn the_firmware_is_what_the_package_says() {
+    for (descriptor, bios, efi) in [
+        (VMWARE, "value=\"bios\"", "value=\"efi\""),
+        (VIRTUALBOX, "type=\"BIOS\"", "type=\"EFI64\""),
+    ] {
+        assert!(!parse(descriptor).unwrap().uefi);
+        assert!(parse(&descriptor.replace(bios, efi)).unwrap().uefi);
+    }
 }

@@ -39,6 +39,13 @@ pub(super) fn image(path: &Path, format: Format) -> Value {
     Value::Object(node(path, format))
 }
 
+/// A firmware's code, or what it has noted. Code serves many machines at once, so it is never opened to be written.
+pub(super) fn firmware(name: &str, path: &Path, read_only: bool) -> Value {
+    let mut file = file(path);
+    file.insert("read-only".to_owned(), json!(read_only));
+    json!({"driver": "raw", "node-name": name, "read-only": read_only, "file": file})
+}
+
 fn layers(chain: &[Layer], datastore: &Path, disk_id: Option<&str>, depth: usize) -> Value {
     let Some((layer, below)) = chain.split_first() else {
         return Value::Null;

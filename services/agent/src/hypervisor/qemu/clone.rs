@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use contracts::Status;
 use contracts::host::CloneVmRequest;
+use contracts::{Status, stored};
 
 use super::definition::{Definition, Disk, DiskSource, Format, Layer, NetworkCard};
 use super::machine::{Machine, now_ms};
@@ -40,6 +40,7 @@ pub(super) async fn make(source: &Machine, request: &CloneVmRequest) -> Result<M
         definition,
         &plans,
         seed.map(Told::Now),
+        Some(source.folder.file(stored::VARIABLES)),
     )
     .await
 }

@@ -44,6 +44,7 @@ pub(super) async fn create(
         definition,
         &plans,
         seed.map(Told::Now),
+        None,
     )
     .await
 }
@@ -189,6 +190,8 @@ pub(super) fn define(
         disks,
         network_cards: hardware.network_cards.iter().map(card).collect(),
         seeded: request.guest.is_some(),
+        firmware: hardware.firmware().into(),
+        boot_order: hardware.boot_order().map(Into::into).collect(),
     }
 }
 

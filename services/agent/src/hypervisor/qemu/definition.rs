@@ -4,6 +4,7 @@
 use std::io;
 
 use contracts::host::{self, Hardware, disk::Source};
+use contracts::rest::{BootDevice, Firmware, boot_numbers};
 use serde::{Deserialize, Serialize};
 
 use super::definition_check;
@@ -30,6 +31,11 @@ pub(super) struct Definition {
     /// Whether the guest is told who it is by a seed beside the disks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) seeded: bool,
+    #[serde(default, skip_serializing_if = "Firmware::is_bios")]
+    pub(super) firmware: Firmware,
+    /// What the firmware tries, in this order; empty: the disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) boot_order: Vec<BootDevice>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +161,8 @@ impl Definition {
                 .iter()
                 .map(NetworkCard::to_message)
                 .collect(),
+            firmware: host::Firmware::from(self.firmware).into(),
+            boot_order: boot_numbers(&self.boot_order),
         }
     }
 }
@@ -218,6 +226,8 @@ pub(super) fn sample() -> Definition {
             network: "user".to_owned(),
         }],
         seeded: false,
+        firmware: Firmware::Bios,
+        boot_order: Vec::new(),
     }
 }
 
@@ -244,6 +254,19 @@ mod tests {
         };
         let text = serde_json::to_vec(&seeded).unwrap();
         assert!(Definition::parse(&text).unwrap().seeded);
+    }
+
+    #[test]
+    fn a_definition_without_a_word_on_it_is_of_a_machine_with_bios() {
+        let text = serde_json::to_string(&sample()).unwrap();
+        assert!(!text.contains("firmware") && !text.contains("boot_order"));
+        let with = Definition {
+            firmware: Firmware::Uefi,
+            boot_order: vec![BootDevice::Network, BootDevice::Disk],
+            ..sample()
+        };
+        let text = serde_json::to_vec(&with).unwrap();
+        assert_eq!(Definition::parse(&text).unwrap(), with);
     }
 
     #[test]

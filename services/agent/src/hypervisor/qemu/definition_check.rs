@@ -4,6 +4,7 @@
 use std::path::{Component, Path};
 
 use contracts::host::{self, CreateVmRequest, Hardware};
+use contracts::rest::boot_numbers;
 
 use super::definition::{Definition, Disk};
 use crate::hypervisor::request;
@@ -47,6 +48,8 @@ fn as_asked_for(definition: &Definition) -> CreateVmRequest {
         memory_bytes: definition.memory_bytes,
         disks: definition.disks.iter().map(disk).collect(),
         network_cards: cards.map(|card| card.to_message()).collect(),
+        firmware: host::Firmware::from(definition.firmware).into(),
+        boot_order: boot_numbers(&definition.boot_order),
     };
     CreateVmRequest {
         operation_id: definition.operation_id.clone(),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `vm.json` | the definition; the machine exists |
 //! | `disk0.qcow2` … | its disks; `disk0-1.qcow2` after what it held before became a layer for linked clones |
+//! | `firmware.vars` | what the machine's UEFI firmware has noted: what to start, and in which order |
 //! | `seed.img` | what the guest is told when it first boots |
 //! | `console.log`, `console.log.old` | what the guest wrote to its serial port |
 //! | `qemu.log` | what QEMU wrote of its last run |

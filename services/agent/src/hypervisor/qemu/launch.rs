@@ -5,10 +5,13 @@
 
 use std::path::Path;
 
+use contracts::rest::BootDevice;
+use contracts::stored;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::definition::{Definition, Disk, NetworkCard};
+use super::firmware::Uefi;
 use super::folder::{Folder, Sockets};
 use super::probe::Accelerator;
 use super::{UserNetwork, blocks, seed};
@@ -45,6 +48,8 @@ pub(super) struct Launch<'a> {
     pub(super) datastore: &'a Path,
     pub(super) accelerator: Accelerator,
     pub(super) user_network: UserNetwork,
+    /// Of a machine that has it.
+    pub(super) uefi: Option<&'a Uefi>,
     /// The machine waits for the memory of a saved one.
     pub(super) restore: bool,
 }
@@ -55,13 +60,16 @@ pub(super) fn arguments(launch: &Launch<'_>) -> Vec<String> {
     machine(&mut line, launch);
     control(&mut line, launch);
     devices(&mut line, launch);
-    for (index, disk) in launch.definition.disks.iter().enumerate() {
-        add_disk(&mut line, launch, index, disk);
+    let definition = launch.definition;
+    let turns = Turns::of(definition);
+    for (index, disk) in definition.disks.iter().enumerate() {
+        add_disk(&mut line, launch, index, disk, turns.disk(index));
     }
-    for (index, card) in launch.definition.network_cards.iter().enumerate() {
-        add_network_card(&mut line, launch.user_network, index, card);
+    for (index, card) in definition.network_cards.iter().enumerate() {
+        let turn = turns.card(index);
+        add_network_card(&mut line, launch.user_network, index, card, turn);
     }
-    if launch.definition.seeded {
+    if definition.seeded {
         add_seed(&mut line, launch.folder);
     }
     line.0
@@ -100,7 +108,10 @@ fn machine(line: &mut Line, launch: &Launch<'_>) {
     line.option("-uuid", machine_uuid(&definition.vm_id).to_string());
     line.flag("-nodefaults");
     line.flag("-no-user-config");
-    line.option("-machine", definition.machine_type.as_str());
+    match launch.uefi {
+        None => line.option("-machine", definition.machine_type.as_str()),
+        Some(uefi) => add_uefi(line, launch, uefi),
+    }
     match launch.accelerator {
         Accelerator::Kvm => {
             line.option("-accel", "kvm");
@@ -126,6 +137,22 @@ fn machine(line: &mut Line, launch: &Launch<'_>) {
     if launch.restore {
         line.option("-incoming", "defer");
     }
+}
+
+fn add_uefi(line: &mut Line, launch: &Launch<'_>, uefi: &Uefi) {
+    let variables = launch.folder.file(stored::VARIABLES);
+    for (name, path, read_only) in [
+        ("firmware-code", &uefi.code, true),
+        ("firmware-vars", &variables, false),
+    ] {
+        let node = blocks::firmware(name, path, read_only);
+        line.option("-blockdev", node.to_string());
+    }
+    let machine_type = &launch.definition.machine_type;
+    line.option(
+        "-machine",
+        format!("{machine_type},pflash0=firmware-code,pflash1=firmware-vars"),
+    );
 }
 
 fn machine_uuid(vm_id: &str) -> Uuid {
@@ -200,15 +227,57 @@ fn devices(line: &mut Line, launch: &Launch<'_>) {
     }
 }
 
-fn add_disk(line: &mut Line, launch: &Launch<'_>, index: usize, disk: &Disk) {
+/// At which turn the firmware tries each device. What has none is never tried.
+#[derive(Default)]
+struct Turns {
+    first_disk: Option<usize>,
+    first_card: Option<usize>,
+}
+
+impl Turns {
+    fn of(definition: &Definition) -> Self {
+        let mut turns = Self::default();
+        let mut next = 1;
+        let order = match definition.boot_order.as_slice() {
+            [] => [BootDevice::Disk].as_slice(),
+            said => said,
+        };
+        for device in order {
+            let (first, count) = match device {
+                BootDevice::Network => (&mut turns.first_card, definition.network_cards.len()),
+                BootDevice::Disk | BootDevice::Unknown => {
+                    (&mut turns.first_disk, definition.disks.len())
+                }
+            };
+            *first = Some(next);
+            next += count;
+        }
+        turns
+    }
+
+    fn disk(&self, index: usize) -> Option<usize> {
+        self.first_disk.map(|first| first + index)
+    }
+
+    fn card(&self, index: usize) -> Option<usize> {
+        self.first_card.map(|first| first + index)
+    }
+}
+
+fn add_disk(line: &mut Line, launch: &Launch<'_>, index: usize, disk: &Disk, turn: Option<usize>) {
     line.option(
         "-blockdev",
         blocks::disk(disk, launch.folder, launch.datastore).to_string(),
     );
-    let device = json!({
-        "id": disk.id, "drive": blocks::top_node_name(&disk.id), "bootindex": index + 1,
-    });
+    let mut device = json!({"id": disk.id, "drive": blocks::top_node_name(&disk.id)});
+    add_turn(&mut device, turn);
     line.device("virtio-blk-pci", slots::DISKS + index, device);
+}
+
+fn add_turn(device: &mut Value, turn: Option<usize>) {
+    if let (Some(properties), Some(turn)) = (device.as_object_mut(), turn) {
+        properties.insert("bootindex".to_owned(), json!(turn));
+    }
 }
 
 /// The guest finds it by its label, as the last of its disks, and cannot write to it.
@@ -228,114 +297,28 @@ fn add_seed(line: &mut Line, folder: &Folder) {
     line.option("-device", device.to_string());
 }
 
-fn add_network_card(line: &mut Line, user_network: UserNetwork, index: usize, card: &NetworkCard) {
+fn add_network_card(
+    line: &mut Line,
+    user_network: UserNetwork,
+    index: usize,
+    card: &NetworkCard,
+    turn: Option<usize>,
+) {
     let network = format!("{}-net", card.id);
     let restrict = match user_network {
         UserNetwork::Isolated => "on",
         UserNetwork::Open => "off",
     };
     line.option("-netdev", format!("user,id={network},restrict={restrict}"));
-    // No boot ROM: nothing here boots over this network, and the ROM costs seconds at every start.
-    let device = json!({"id": card.id, "netdev": network, "mac": card.mac, "romfile": ""});
+    let mut device = json!({"id": card.id, "netdev": network, "mac": card.mac});
+    add_turn(&mut device, turn);
+    // Without a turn no boot ROM: it costs seconds at every start.
+    if let (Some(properties), None) = (device.as_object_mut(), turn) {
+        properties.insert("romfile".to_owned(), json!(""));
+    }
     line.device("virtio-net-pci", slots::NETWORK_CARDS + index, device);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hypervisor::qemu::definition;
-
-    fn line(restore: bool, change: impl Fn(&mut Definition)) -> Vec<String> {
-        let mut definition = definition::sample();
-        change(&mut definition);
-        arguments(&Launch {
-            definition: &definition,
-            folder: &Folder::new("/ds,1/vms/x".into()),
-            sockets: &Sockets::new(Path::new("/run/m"), "x"),
-            datastore: Path::new("/ds,1"),
-            accelerator: Accelerator::Tcg,
-            user_network: UserNetwork::Isolated,
-            restore,
-        })
-    }
-
-    fn values<'a>(line: &'a [String], option: &str) -> Vec<&'a str> {
-        let pairs = line.iter().zip(line.iter().skip(1));
-        pairs
-            .filter(|(name, _)| *name == option)
-            .map(|(_, value)| value.as_str())
-            .collect()
-    }
-
-    #[test]
-    fn a_machine_has_two_control_sockets_and_never_an_unlocked_disk() {
-        let line = line(false, |_| {});
-        assert_eq!(values(&line, "-mon").len(), 2);
-        assert!(
-            values(&line, "-blockdev")
-                .iter()
-                .all(|d| d.contains(r#""locking":"on""#))
-        );
-        assert!(!line.iter().any(|word| word.contains("locking=off")));
-        assert!(
-            values(&line, "-sandbox")
-                .iter()
-                .all(|s| s.contains("spawn=deny"))
-        );
-    }
-
-    #[test]
-    fn a_guest_reads_its_seed_and_cannot_write_it() {
-        let seeded = line(false, |definition| definition.seeded = true);
-        let blocks = values(&seeded, "-blockdev");
-        let seed: Vec<_> = blocks.iter().filter(|b| b.contains("seed.img")).collect();
-        assert_eq!(seed.len(), 1);
-        assert!(seed[0].contains(r#""read-only":true"#));
-        // Beside it the machine is the same, device by device.
-        let plain = line(false, |_| {});
-        assert!(plain.iter().all(|word| seeded.contains(word)));
-        assert!(!plain.iter().any(|word| word.contains("seed")));
-    }
-
-    #[test]
-    fn a_comma_in_a_path_stays_in_the_path() {
-        let line = line(false, |_| {});
-        let logs = values(&line, "-chardev");
-        assert!(
-            logs.iter()
-                .any(|c| c.contains("logfile=/ds,,1/vms/x/console.log,logappend=on"))
-        );
-    }
-
-    #[test]
-    fn only_a_saved_machine_waits_for_its_memory() {
-        assert_eq!(values(&line(true, |_| {}), "-incoming"), ["defer"]);
-        assert!(values(&line(false, |_| {}), "-incoming").is_empty());
-    }
-
-    #[test]
-    fn the_largest_machine_has_an_address_for_every_device() {
-        let line = line(false, |definition| {
-            let (disk, card) = (definition.disks.clone(), definition.network_cards.clone());
-            definition.disks = disk
-                .into_iter()
-                .cycle()
-                .take(contracts::limits::DISKS_MAX)
-                .collect();
-            let cards = card.into_iter().cycle();
-            definition.network_cards = cards.take(contracts::limits::NETWORK_CARDS_MAX).collect();
-            definition.seeded = true;
-        });
-        let devices = values(&line, "-device");
-        let mut addresses: Vec<Value> = devices
-            .iter()
-            .filter_map(|d| serde_json::from_str::<Value>(d).ok()?.get("addr").cloned())
-            .collect();
-        let count = addresses.len();
-        addresses.sort_by_key(Value::to_string);
-        addresses.dedup();
-        assert_eq!((addresses.len(), count), (34, 34));
-        // 31 is the chipset's own.
-        assert_eq!(slots::SPARE_PORTS, 30);
-    }
-}
+#[path = "launch_tests.rs"]
+mod tests;

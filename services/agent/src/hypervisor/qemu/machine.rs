@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::Environment;
 use super::datastore::Datastore;
 use super::definition::Definition;
+use super::firmware::Uefi;
 use super::folder::{Folder, Sockets};
 use super::guest_agent::GuestAgent;
 use super::launch;
@@ -97,6 +98,13 @@ impl Machine {
             "Look into {} at the host.",
             self.folder.qemu_log().display()
         ))
+    }
+
+    /// Of a machine that has it.
+    pub(super) fn uefi(&self) -> Result<&Uefi, Status> {
+        self.environment
+            .uefi()
+            .map_err(|missing| missing.about(self.object()))
     }
 
     /// The machine's state forbids it.

@@ -15,7 +15,7 @@ use super::folder::{self, CREATING, Folder};
 use super::foreign_disk::Foreign;
 use super::machine::Machine;
 use super::tool::{self, ToolError};
-use super::{Environment, blocks, seed};
+use super::{Environment, blocks, firmware, seed};
 use crate::core::seed::Seed;
 use crate::limits;
 
@@ -77,18 +77,28 @@ pub(super) async fn make(
     definition: Definition,
     plans: &[Plan],
     told: Option<Told>,
+    variables: Option<PathBuf>,
 ) -> Result<Machine, Status> {
+    let variables = variables_of(environment, &definition, variables)?;
     let seed_bytes = told.as_ref().map_or(0, |_| seed::bytes());
+    let variables_bytes = variables.as_ref().map_or(0, |_| firmware::VARIABLES_BYTES);
     datastore.check_room(
-        plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes,
+        plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes + variables_bytes,
         &format!("machine {}", definition.name),
     )?;
     let vm_id = &definition.vm_id;
     let folder = unfinished(datastore, vm_id);
     let failed = |error: io::Error| not_made(&definition, datastore, &error.to_string());
     folder::remove_folder(folder.path()).map_err(failed)?;
-    let made = fill(environment, datastore, &folder, &definition, plans, told).await;
-    let named = made.and_then(|()| {
+    let made = async {
+        fill(environment, datastore, &folder, plans, told).await?;
+        let copied = variables.map(|from| firmware::copy_variables(environment, &from, &folder));
+        copied
+            .unwrap_or(Ok(()))
+            .map_err(|error| error.to_string())?;
+        definition.store(&folder).map_err(|error| error.to_string())
+    };
+    let named = made.await.and_then(|()| {
         folder::rename_durably(folder.path(), datastore.folder(vm_id).path())
             .map_err(|error| error.to_string())
     });
@@ -101,6 +111,21 @@ pub(super) async fn make(
         datastore.clone(),
         definition,
     ))
+}
+
+/// What the machine's firmware begins with: what another's has noted, or nothing. `None`: it has no UEFI.
+fn variables_of(
+    environment: &Environment,
+    definition: &Definition,
+    other: Option<PathBuf>,
+) -> Result<Option<PathBuf>, Status> {
+    if definition.firmware.is_bios() {
+        return Ok(None);
+    }
+    let uefi = environment
+        .uefi()
+        .map_err(|why| why.about(ObjectRef::new("vm", &definition.vm_id, &definition.name)))?;
+    Ok(Some(other.unwrap_or_else(|| uefi.variables.clone())))
 }
 
 fn unfinished(datastore: &Datastore, vm_id: &str) -> Folder {
@@ -141,7 +166,6 @@ async fn fill(
     environment: &Environment,
     datastore: &Datastore,
     folder: &Folder,
-    definition: &Definition,
     plans: &[Plan],
     told: Option<Told>,
 ) -> Result<(), String> {
@@ -159,8 +183,7 @@ async fn fill(
             seed::check(&path).and_then(|()| take(confinement, &path, &folder.file(seed::FILE)))
         }
     };
-    seeded.map_err(|error| error.to_string())?;
-    definition.store(folder).map_err(|error| error.to_string())
+    seeded.map_err(|error| error.to_string())
 }
 
 async fn make_disk(

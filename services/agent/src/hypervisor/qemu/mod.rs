@@ -14,6 +14,7 @@ mod definition;
 mod definition_check;
 pub(crate) mod disk_look;
 mod finder;
+mod firmware;
 mod folder;
 pub mod foreign;
 mod foreign_disk;
@@ -66,6 +67,7 @@ use self::confinement::Confinement;
 use self::datastore::Datastore;
 use self::disk_look::DiskLook;
 use self::finder::Finder;
+use self::firmware::Uefi;
 use self::folder::Folder;
 use self::image::Images;
 use self::machine::Live;
@@ -113,6 +115,8 @@ struct Environment {
     user_network: UserNetwork,
     confinement: Confinement,
     probe: Probe,
+    /// Firmware for machines that have UEFI; `None`: there is none here.
+    uefi: Option<Uefi>,
     images: Images,
     /// Looks at disks of formats that machines do not run from.
     disks: DiskLook,
@@ -196,6 +200,7 @@ impl Hypervisor for Qemu {
             datastores: datastore::describe_all(&environment.datastores).await,
             confinement: environment.confinement.description.clone(),
             memory_overhead_bytes: probe.accelerator.overhead_bytes(),
+            uefi: environment.uefi.is_some(),
             ..self.host.read()
         }
     }

@@ -17,7 +17,7 @@ use super::folder::{self, CREATING, DELETING};
 use super::image::Images;
 use super::machine::Machine;
 use super::registry::Registry;
-use super::{Environment, Settings, probe};
+use super::{Environment, Settings, firmware, probe};
 use crate::limits;
 
 pub(super) async fn environment(
@@ -58,6 +58,7 @@ pub(super) async fn environment(
         datastores,
         confinement,
         probe,
+        uefi: firmware::find(),
     })
 }
 

@@ -3,6 +3,7 @@
 //! | in `<datastore>/parcels/` | means |
 //! |---|---|
 //! | `<parcel>-disk0.qcow2` | a disk, whole: it lies on no other file |
+//! | `<parcel>-firmware.vars` | what its UEFI firmware has noted |
 //! | `<parcel>-seed` | what the guest was told when it first booted |
 //! | `<parcel>-machine.muster.json` | what the machine is, for people and for hosts to come |
 //! | `.<parcel>-…` | one of them that is being made, or comes |
@@ -20,6 +21,7 @@ use contracts::{Code, ObjectRef, Status, names};
 use super::clone::everything;
 use super::datastore::Datastore;
 use super::definition::Disk;
+use super::firmware;
 use super::folder;
 use super::machine::Machine;
 use super::making::{self, Whole};
@@ -65,6 +67,9 @@ pub(super) fn plan(machine: &Machine, request: &PackVmRequest) -> Result<Parcel,
     if !request.disks_only {
         if machine.definition.seeded {
             files.push(file(stored::SEED, seed::bytes()));
+        }
+        if !machine.definition.firmware.is_bios() {
+            files.push(file(stored::VARIABLES, firmware::VARIABLES_BYTES));
         }
         files.push(file(stored::DEFINITION, DEFINITION_BYTES));
     }
@@ -156,11 +161,17 @@ fn pack_words(machine: &Machine, request: &PackVmRequest) -> io::Result<()> {
     if definition.try_exists()? {
         return Ok(());
     }
-    if machine.definition.seeded {
-        let seed = place(stored::SEED);
-        folder::remove_file(&seed)?;
-        fs::copy(machine.folder.file(seed::FILE), &seed)?;
-        File::open(&seed)?.sync_all()?;
+    let told = machine
+        .definition
+        .seeded
+        .then_some((seed::FILE, stored::SEED));
+    let has_uefi = !machine.definition.firmware.is_bios();
+    let noted = has_uefi.then_some((stored::VARIABLES, stored::VARIABLES));
+    for (own, name) in told.into_iter().chain(noted) {
+        let to = place(name);
+        folder::remove_file(&to)?;
+        fs::copy(machine.folder.file(own), &to)?;
+        File::open(&to)?.sync_all()?;
     }
     let text = describe(machine, request).to_text();
     folder::write_durably(&definition, text.map_err(io::Error::other)?.as_bytes())
@@ -191,6 +202,8 @@ fn describe(machine: &Machine, request: &PackVmRequest) -> StoredVm {
         network_cards: cards.collect(),
         machine_type: definition.machine_type.clone(),
         seeded: definition.seeded,
+        firmware: definition.firmware,
+        boot_order: definition.boot_order.clone(),
     }
 }
 

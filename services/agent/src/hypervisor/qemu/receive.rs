@@ -43,7 +43,10 @@ pub(super) async fn create(
         let message = format!("The definition of {} {why}.", request.name);
         Status::precondition(message).action("Mend the definition that it was stored with.")
     })?;
-    making::make(environment, datastore, definition, &plans, told).await
+    let variables = received
+        .with_variables
+        .then(|| parcel::path(datastore, &received.parcel_id, stored::VARIABLES));
+    making::make(environment, datastore, definition, &plans, told, variables).await
 }
 
 fn datastore<'a>(environment: &'a Environment, name: &str) -> Result<&'a Datastore, Status> {

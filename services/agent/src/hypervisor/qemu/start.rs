@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::Status;
+use contracts::rest::Firmware;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::firmware::Uefi;
 use super::guest_agent::GuestAgent;
 use super::machine::{Live, Machine, Running, agent_open, now_ms, since_1970};
 use super::process::{self, Process, Record};
@@ -26,8 +28,12 @@ pub(super) async fn start(machine: &Machine, limit: Duration) -> Result<Running,
             "Look which process that is (fuser on the machine's lock file); restart the agent to adopt it.",
         ));
     };
+    let uefi = match machine.definition.firmware {
+        Firmware::Bios => None,
+        Firmware::Uefi => Some(machine.uefi()?),
+    };
     let restore = prepare(machine).map_err(failed)?;
-    let process = spawn(machine, lock, restore).map_err(failed)?;
+    let process = spawn(machine, lock, uefi, restore).map_err(failed)?;
     match bring_up(machine, process.clone(), restore, limit).await {
         Ok(running) => Ok(running),
         Err(error) => {
@@ -60,7 +66,7 @@ fn prepare(machine: &Machine) -> io::Result<bool> {
     folder.state().try_exists()
 }
 
-fn spawn(machine: &Machine, lock: File, restore: bool) -> io::Result<Process> {
+fn spawn(machine: &Machine, lock: File, uefi: Option<&Uefi>, restore: bool) -> io::Result<Process> {
     let environment = &machine.environment;
     let arguments = launch::arguments(&launch::Launch {
         definition: &machine.definition,
@@ -69,6 +75,7 @@ fn spawn(machine: &Machine, lock: File, restore: bool) -> io::Result<Process> {
         datastore: &machine.datastore.path,
         accelerator: environment.probe.accelerator,
         user_network: environment.user_network,
+        uefi,
         restore,
     });
     let mut command = environment.confinement.detached_command(&environment.qemu);

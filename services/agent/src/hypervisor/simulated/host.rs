@@ -38,6 +38,7 @@ impl Host {
                 hypervisor_version: "simulated".to_owned(),
                 accelerator: "simulated".to_owned(),
                 accelerator_reason: "Nothing runs here.".to_owned(),
+                uefi: true,
                 confinement: "Nothing runs here.".to_owned(),
                 datastores: self.datastores(),
                 ..reader.read()

@@ -37,6 +37,9 @@ pub(crate) struct FromShare {
     /// Of one that another program wrote down: its disks, but for those that are blank.
     #[prost(message, repeated, tag = "9")]
     pub(super) disks: Vec<Foreign>,
+    /// What its UEFI firmware has noted comes along.
+    #[prost(bool, tag = "10")]
+    pub(super) with_variables: bool,
 }
 
 /// A disk that is converted at the host.
@@ -143,6 +146,7 @@ impl FromShare {
             parcel_id: self.parcel_id.clone(),
             machine_type: self.machine_type.clone(),
             seeded: self.seeded,
+            with_variables: self.with_variables,
         }
     }
 

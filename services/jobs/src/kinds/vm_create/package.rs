@@ -2,7 +2,7 @@
 
 use contracts::Status;
 use contracts::host::disk::Source;
-use contracts::host::{Disk, Hardware, NetworkCard};
+use contracts::host::{Disk, Firmware, Hardware, NetworkCard};
 use contracts::library::{Item, PackageDisk, ReadPackageRequest, ReadPackageResponse};
 use contracts::names::shorten;
 
@@ -75,6 +75,11 @@ fn hardware_of(package: &ReadPackageResponse) -> Hardware {
         memory_bytes: package.memory_bytes,
         disks: package.disks.iter().enumerate().map(disk).collect(),
         network_cards: package.macs.iter().map(card).collect(),
+        firmware: match package.uefi {
+            true => Firmware::Uefi.into(),
+            false => Firmware::Unspecified.into(),
+        },
+        ..Hardware::default()
     }
 }
 
@@ -144,6 +149,7 @@ mod tests {
             virtual_bytes: 1 << 20,
         };
         ReadPackageResponse {
+            uefi: true,
             vcpus: 1,
             memory_bytes: 16 << 20,
             disks: vec![
@@ -185,6 +191,7 @@ mod tests {
     #[test]
     fn hardware_is_what_the_package_says_without_addresses_that_are_none() {
         let mut hardware = hardware_of(&package());
+        assert_eq!(hardware.firmware(), Firmware::Uefi);
         hardware::complete(&mut hardware).unwrap();
         let ids: Vec<&str> = hardware.disks.iter().map(|d| d.id.as_str()).collect();
         assert_eq!(ids, ["disk0", "disk1", "disk2"]);

@@ -1,7 +1,7 @@
 //! What a new machine would take: asked of placement and of a host, before there is a job.
 
-use contracts::host::CheckImageRequest;
 use contracts::host::disk::Source;
+use contracts::host::{CheckImageRequest, Firmware};
 use contracts::inventory::Vm;
 use contracts::jobs::Plan;
 use contracts::library::LibraryImage;
@@ -126,6 +126,7 @@ impl State {
     /// What placement is asked.
     pub(super) fn rate_request(&self, disk_bytes: u64) -> RateRequest {
         let hardware = self.hardware();
+        let uefi = hardware.firmware() == Firmware::Uefi;
         let of_host = |index: &usize| self.library_image(*index).is_none();
         let disks = hardware.disks.into_iter().enumerate();
         let mut images: Vec<String> = disks
@@ -143,6 +144,7 @@ impl State {
                 disk_bytes,
                 images,
                 networks: cards.map(|card| card.network).collect(),
+                uefi,
                 datastore: request.datastore.clone(),
                 tags: request.tags.clone(),
                 ..request.placing.clone().unwrap_or_default()

@@ -5,7 +5,7 @@ use contracts::inventory::Vm;
 use contracts::jobs::VmCreate;
 use contracts::library::{Item, ItemKind, ItemRef, ItemStatus, ReadTextRequest};
 use contracts::names::shorten;
-use contracts::stored::{DEFINITION, SEED, StoredVm, disk_file};
+use contracts::stored::{DEFINITION, SEED, StoredVm, VARIABLES, disk_file};
 use contracts::{Code, ObjectRef, Status};
 
 use super::addresses::give_macs;
@@ -162,9 +162,12 @@ fn from_share(calls: &Calls, item: &Item, stored: &StoredVm, is_another: bool) -
     };
     let disks = stored.disks.iter();
     let disks = disks.map(|disk| file(&disk.file, disk_file(&disk.id)));
+    let with_variables = !stored.firmware.is_bios();
     let seed = seeded.then(|| file(SEED, SEED.to_owned()));
+    let variables = with_variables.then(|| file(VARIABLES, VARIABLES.to_owned()));
     FromShare {
-        files: disks.chain(seed).collect(),
+        files: disks.chain(seed).chain(variables).collect(),
+        with_variables,
         machine_type: stored.machine_type.clone(),
         seeded,
         is_another,

@@ -92,6 +92,10 @@ fn take_over(state: &mut State, resolved: Resolved) {
     if hardware.memory_bytes == 0 {
         hardware.memory_bytes = resolved.memory_bytes;
     }
+    hardware.firmware = resolved.firmware;
+    if hardware.boot_order.is_empty() {
+        hardware.boot_order = resolved.boot_order;
+    }
     if hardware.network_cards.is_empty() {
         let cards = resolved.networks.into_iter().map(|network| NetworkCard {
             network,

@@ -121,6 +121,8 @@ pub(super) async fn put_profile(hands: &Hands, state: &State) -> Result<Done, St
         vcpus: hardware.vcpus,
         memory_bytes: hardware.memory_bytes,
         networks: cards.map(|card| card.network).collect(),
+        firmware: hardware.firmware,
+        boot_order: hardware.boot_order,
         ..HardwareProfile::default()
     };
     let request = PutHardwareProfileRequest {

@@ -76,6 +76,7 @@ pub(super) fn package(path: String) -> Result<ReadPackageResponse, Status> {
         virtual_bytes: 1 << 20,
     };
     Ok(ReadPackageResponse {
+        uefi: false,
         name: name.trim_end_matches(".ova").trim_matches('_').to_owned(),
         description: "from elsewhere".to_owned(),
         vcpus: 1,

@@ -102,6 +102,8 @@ impl Templates for FakeTemplates {
                 ..ResolvedDisk::default()
             }],
             expected_load: None,
+            firmware: 0,
+            boot_order: Vec::new(),
             networks: vec!["user".to_owned()],
             tags: [("os".to_owned(), "debian".to_owned())].into(),
             guest: Some(GuestSetup {

@@ -15,6 +15,7 @@ pub(super) fn failed(
     reasons.extend(cluster(state, needs));
     reasons.extend(platform(state, needs));
     reasons.extend(accelerator(state, needs));
+    reasons.extend(firmware(state, needs));
     reasons.extend(cpu_features(state, needs));
     reasons.extend(tags(state, needs));
     reasons.extend(possible(state, needs));
@@ -79,6 +80,18 @@ fn accelerator(state: &HostState, needs: &Requirements) -> Option<Reason> {
         );
         let action = format!("Choose a host with {wants}, or make it work on this one.");
         reason("accelerator", message, action)
+    })
+}
+
+fn firmware(state: &HostState, needs: &Requirements) -> Option<Reason> {
+    (needs.uefi && !state.uefi).then(|| {
+        let name = &state.host_name;
+        let message =
+            format!("The machine has UEFI firmware, and host {name} has none for machines.");
+        let action = format!(
+            "Install it on {name} (Debian: package ovmf) and restart its agent, or choose another host."
+        );
+        reason("firmware", message, action)
     })
 }
 
