@@ -338,6 +338,20 @@ words! {
     }
 }
 
+impl Firmware {
+    pub fn is_bios(&self) -> bool {
+        *self == Self::Bios
+    }
+}
+
+/// As messages have it.
+pub fn boot_numbers(order: &[BootDevice]) -> Vec<i32> {
+    let numbers = order
+        .iter()
+        .map(|device| host::BootDevice::from(*device).into());
+    numbers.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::IntoDeserializer;
@@ -371,18 +385,4 @@ mod tests {
         check(Strength::ALL.iter().map(|v| (*v, v.word())).collect());
         check(Level::ALL.iter().map(|v| (*v, v.word())).collect());
     }
-}
-
-impl Firmware {
-    pub fn is_bios(&self) -> bool {
-        *self == Self::Bios
-    }
-}
-
-/// As messages have it.
-pub fn boot_numbers(order: &[BootDevice]) -> Vec<i32> {
-    let numbers = order
-        .iter()
-        .map(|device| host::BootDevice::from(*device).into());
-    numbers.collect()
 }
