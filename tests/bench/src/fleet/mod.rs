@@ -140,6 +140,7 @@ pub(crate) async fn growth() -> anyhow::Result<Report> {
         let vms = hosts * VMS_PER_HOST;
         let mut site = Site::start().await?;
         let (fleet, _) = joined(&site, hosts, vms).await?;
+        site.told().await?;
         let life = live_quietly(&site).await?;
         let part: f64 = life.iter().map(|(_, part)| part).sum();
         let pass = PASS.mul_f64(part);
