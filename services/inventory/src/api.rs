@@ -46,7 +46,7 @@ impl Api {
     pub(crate) fn new(fleet: Fleet, parts: &Parts<Config>) -> Self {
         let caller: Arc<dyn Call> = Arc::clone(&parts.caller);
         Self {
-            digests: digests::Digests::new(&fleet.vms),
+            digests: digests::Digests::new(fleet.vms.changes()),
             fleet,
             jobs: JobsClient::new(Arc::clone(&caller)),
             caller,

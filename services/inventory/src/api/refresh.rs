@@ -170,7 +170,8 @@ impl Api {
             ..Question::default()
         };
         if is_light_pass {
-            self.digests.keep(&host.id, question.digest.clone(), heard);
+            let (machines, digest) = (records.len() as u64, question.digest.clone());
+            self.digests.keep(&host.id, machines, digest, heard);
         }
         let mut answer = self.question(context, host, &question, &mut found).await?;
         if answer.want_known_vms {
@@ -193,7 +194,8 @@ impl Api {
         host: &Host,
         found: &mut Found,
     ) -> Result<bool, Status> {
-        let Some(digest) = self.digests.of(&host.id) else {
+        let machines = self.fleet.vms.count(indexes::HOST, &host.id)?;
+        let Some(digest) = self.digests.of(&host.id, machines) else {
             return Ok(false);
         };
         let question = Question {
