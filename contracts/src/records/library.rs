@@ -51,7 +51,8 @@ impl Record for Item {
         let place = |item: &Self| (item.share_id.clone(), item.path().to_owned());
         let changed = |b: &Self, a: &Self| {
             let is_disabled = |item: &Self| item.words.as_ref().is_some_and(|words| words.disabled);
-            if (b.missing, is_disabled(b)) != (a.missing, is_disabled(a)) {
+            let stands = |item: &Self| (item.missing, is_disabled(item), item.changed_in_use());
+            if stands(b) != stands(a) {
                 "state_changed"
             } else if place(b) != place(a) {
                 "moved"
@@ -112,6 +113,14 @@ impl Item {
     /// Of its file, below the share.
     pub fn path(&self) -> &str {
         self.facts.as_ref().map_or("", |facts| &facts.path)
+    }
+
+    /// When its file was changed while it was copied, unless somebody has found it fine since.
+    pub fn changed_in_use(&self) -> Option<i64> {
+        let words = self.words.as_ref();
+        let accepted = words.map_or(0, |words| words.accepted_change_ms);
+        let changed = self.facts.as_ref()?.changed_in_use_ms;
+        (changed != 0 && changed != accepted).then_some(changed)
     }
 }
 

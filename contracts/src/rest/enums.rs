@@ -103,6 +103,8 @@ words! {
         Disabled = Disabled => "disabled",
         /// The file is not there.
         Missing = Missing => "missing",
+        /// The file was changed while it was copied to a host, and nobody has said yet that it is fine as it is now.
+        ChangedInUse = ChangedInUse => "changed_in_use",
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{ItemIdentity, time};
+use super::{Encryption, ItemIdentity, time};
 use crate::library;
 
 /// A server that keeps shares of the library.
@@ -17,6 +17,9 @@ pub struct LibraryServer {
     /// Below which of its folders shares may lie.
     pub folders: Vec<String>,
     pub shares: u32,
+    /// How files travel to and from it; `inherit`: as the groups of the host that it is say, and encrypted if it is none.
+    #[serde(default)]
+    pub encryption: Encryption,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub created: Option<jiff::Timestamp>,
 }
@@ -28,6 +31,8 @@ impl From<library::ListedServer> for LibraryServer {
             responding,
             shares,
         } = message;
+        let server = server.unwrap_or_default();
+        let encryption = server.encryption().into();
         let library::Server {
             id,
             name,
@@ -36,7 +41,8 @@ impl From<library::ListedServer> for LibraryServer {
             // Of the service's own concern.
             generation: _,
             folders,
-        } = server.unwrap_or_default();
+            encryption: _,
+        } = server;
         Self {
             id,
             name,
@@ -44,6 +50,7 @@ impl From<library::ListedServer> for LibraryServer {
             responding,
             folders,
             shares,
+            encryption,
             created: time(created_ms),
         }
     }
@@ -60,6 +67,14 @@ pub struct LibraryServerList {
 pub struct AddLibraryServer {
     /// By id or name.
     pub server: String,
+}
+
+/// What is to be changed of a library server; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateLibraryServer {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// A folder of a library server.

@@ -33,6 +33,10 @@ pub struct LibraryItem {
     pub found: Option<jiff::Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub missing_since: Option<jiff::Timestamp>,
+    /// When the file was last changed while it was copied to a host.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub changed_in_use: Option<jiff::Timestamp>,
     pub owner: String,
     pub os: String,
     pub description: String,
@@ -74,6 +78,7 @@ impl From<library::Item> for LibraryItem {
             modified_ms,
             identity: _,
             content_hash: _,
+            changed_in_use_ms,
         } = facts;
         let library::ItemWords {
             owner,
@@ -83,6 +88,8 @@ impl From<library::Item> for LibraryItem {
             family,
             release,
             disabled,
+            // It is in the status.
+            accepted_change_ms: _,
         } = words.unwrap_or_default();
         Self {
             id: item_id,
@@ -99,6 +106,7 @@ impl From<library::Item> for LibraryItem {
             identity: identity.into(),
             found: time(found_ms),
             missing_since: time(missing_ms),
+            changed_in_use: time(changed_in_use_ms),
             owner,
             os,
             description,

@@ -44,7 +44,7 @@ pub use host::{Datastore, Host, HostFacts, HostSettings, ImageFile, Network};
 pub use job::{Job, Plan, PlannedStep, Progress, Step};
 pub use library::{
     AddLibraryServer, AddLibraryShare, LibraryFound, LibraryLookQuery, LibraryServer,
-    LibraryServerList, LibraryShare, LibraryShareList, SkippedFile,
+    LibraryServerList, LibraryShare, LibraryShareList, SkippedFile, UpdateLibraryServer,
 };
 pub use library_item::{LibraryItem, LibraryItemList, LibraryItemQuery, UpdateLibraryItem};
 pub use page::Page;

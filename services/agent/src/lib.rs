@@ -119,6 +119,7 @@ async fn keep_library(
         with_attributes: config.library_attributes,
         qemu_img: config.qemu_img.clone(),
         qemu_user: config.qemu_user.clone(),
+        world: parts.world.clone(),
     };
     let (caller, data) = (Arc::clone(&parts.caller), Arc::clone(data));
     let opened = library::Librarian::open(settings, caller, data, operations);

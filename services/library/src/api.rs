@@ -19,7 +19,7 @@ use contracts::library::{
     AddShareRequest, Found, Item, ItemRef, Library, LibraryEndClient, ListItemsRequest,
     ListItemsResponse, ListServersResponse, ListSharesResponse, RefreshShareRequest,
     RegisterRequest, RegisterResponse, ReportRequest, ReportResponse, Server, ServerRef, Share,
-    ShareRef, UpdateItemRequest,
+    ShareRef, UpdateItemRequest, UpdateServerRequest,
 };
 use kit::service::Parts;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,14 @@ impl Library for Api {
 
     async fn add_server(&self, context: &Context, request: ServerRef) -> Result<Server, Status> {
         self.take_server(context, &request.server).await
+    }
+
+    async fn update_server(
+        &self,
+        context: &Context,
+        request: UpdateServerRequest,
+    ) -> Result<Server, Status> {
+        self.change_server(context, &request).await
     }
 
     async fn remove_server(&self, context: &Context, request: ServerRef) -> Result<Empty, Status> {

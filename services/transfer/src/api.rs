@@ -1,6 +1,7 @@
 //! What the service answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::call::{Call, Context};
@@ -12,9 +13,10 @@ use contracts::transfer::{
     Transfer, TransferPlan, TransferRecord, TransferRef,
 };
 use contracts::{ObjectRef, Status, names};
-use kit::records::{Decision, Stored};
+use kit::records::{Change, Decision, Stored};
 use kit::service::Parts;
 use kit::world::World;
+use tokio::sync::broadcast::Receiver;
 
 use crate::core::checks::{
     check_rate, check_room, check_share, check_source, direction, endpoint, file_name,
@@ -23,6 +25,9 @@ use crate::core::state;
 use crate::driver::Driver;
 use crate::store::Store;
 use crate::{Config, authority};
+
+/// How long who asks after a transfer may have its end waited for.
+const GET_WAIT_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) struct Api {
     store: Store,
@@ -38,6 +43,15 @@ struct Prepared {
     source: Endpoint,
     target: Endpoint,
     group_id: String,
+}
+
+/// Waits until a transfer has ended, or until so much has changed that one has to look.
+async fn ended(id: &str, mut changes: Receiver<Arc<Change<TransferRecord>>>) {
+    let goes_on = |change: &Change<TransferRecord>| {
+        let after = change.after.as_ref();
+        change.id != id || after.is_some_and(|record| !record.state().is_final())
+    };
+    while changes.recv().await.is_ok_and(|change| goes_on(&change)) {}
 }
 
 impl Api {
@@ -310,9 +324,18 @@ impl Transfer for Api {
 
     async fn get(&self, _: &Context, request: TransferRef) -> Result<TransferRecord, Status> {
         let id = &request.transfer_id;
+        let wait = Duration::from_millis(request.wait_ms.into()).min(GET_WAIT_MAX);
+        let changes = self.store.transfers.changes();
         let found = self.store.transfers.get(id)?;
         let unknown = || Status::not_found(ObjectRef::new("transfer", id, ""));
-        Ok(found.ok_or_else(unknown)?.value)
+        let record = found.ok_or_else(unknown)?.value;
+        if record.state().is_final() || wait.is_zero() {
+            return Ok(record);
+        }
+        // Too late or not, the record says how it is.
+        let _ = tokio::time::timeout(wait, ended(id, changes)).await;
+        let now = self.store.transfers.get(id)?;
+        Ok(now.map_or(record, |stored| stored.value))
     }
 
     async fn cancel(

@@ -96,10 +96,18 @@ impl Store {
         })
     }
 
-    /// Whether what travels between two hosts is encrypted, as their groups say now.
+    /// Whether what travels between two hosts is encrypted, as they and their groups say now.
     pub(crate) fn encryption(&self, source: &Host, target: &Host) -> Result<Encryption, Status> {
-        let of = |host: &Host| Ok(encryption::of_line(&self.line_of(&host.group_id)?));
-        Ok(encryption::between(of(source)?, of(target)?))
+        let (source, target) = (self.said_of(source)?, self.said_of(target)?);
+        Ok(encryption::between(source, target))
+    }
+
+    fn said_of(&self, host: &Host) -> Result<Encryption, Status> {
+        let server = self.library_servers.get(&host.id)?;
+        let own = server.map(|server| server.value.encryption());
+        let groups = self.line_of(&host.group_id)?;
+        let groups = groups.iter().map(HostGroup::encryption);
+        Ok(encryption::nearest(own.into_iter().chain(groups)))
     }
 
     /// The groups above one, itself first.

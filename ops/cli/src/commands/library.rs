@@ -4,8 +4,8 @@ mod item;
 
 use clap::{Args, Subcommand};
 use contracts::rest::{
-    AddLibraryServer, AddLibraryShare, LibraryFound, LibraryServer, LibraryServerList,
-    LibraryShare, LibraryShareList,
+    AddLibraryServer, AddLibraryShare, Encryption, LibraryFound, LibraryServer, LibraryServerList,
+    LibraryShare, LibraryShareList, UpdateLibraryServer,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -38,6 +38,8 @@ pub(crate) enum ServerCommand {
     /// List library servers, those too that only have made themselves known
     #[command(visible_alias = "ls")]
     List,
+    /// Change how files travel to and from a server
+    Update(UpdateServerArgs),
     /// Forget a server that has no share
     #[command(visible_alias = "rm")]
     Remove(ServerArg),
@@ -49,6 +51,15 @@ pub(crate) struct ServerArg {
     // Muster's own address has the id `server`.
     #[arg(id = "library_server", value_name = "SERVER", value_parser = values::object)]
     server: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateServerArgs {
+    #[command(flatten)]
+    which: ServerArg,
+    /// tls, plain (where both ends say so), or inherit: as the groups of the host that it is say
+    #[arg(long, value_name = "HOW", value_parser = values::encryption)]
+    encryption: Encryption,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,7 +98,7 @@ pub(crate) struct ShareArg {
     share: String,
 }
 
-const SERVERS: [Column<LibraryServer>; 5] = [
+const SERVERS: [Column<LibraryServer>; 6] = [
     Column::always("name", |s, _| s.name.as_str().into()),
     Column::always("in_library", |s, _| {
         if s.added { "yes" } else { "no" }.into()
@@ -97,6 +108,7 @@ const SERVERS: [Column<LibraryServer>; 5] = [
         false => Cell::new("no", Tone::Bad),
     }),
     Column::always("shares", |s, _| s.shares.into()),
+    Column::always("encryption", |s, _| s.encryption.word().into()),
     Column::always("folders", |s, _| s.folders.join(", ").into()),
 ];
 
@@ -131,6 +143,14 @@ async fn run_server(session: &Session, command: ServerCommand) -> Result<Exit, F
             let LibraryServerList { items } = understood(&value)?;
             let none = "No library server has made itself known.";
             table(session, "library_server", &value, &SERVERS, &items, none)
+        }
+        ServerCommand::Update(args) => {
+            let body = UpdateLibraryServer {
+                encryption: Some(args.encryption),
+            };
+            let segments = ["library", "servers", &args.which.server];
+            let request = Request::change(Method::PATCH, &segments).body(&body)?;
+            done(session, request, "It is changed.").await
         }
         ServerCommand::Remove(ServerArg { server }) => {
             let request = Request::change(Method::DELETE, &["library", "servers", &server]);

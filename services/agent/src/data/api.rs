@@ -1,6 +1,7 @@
 //! What the data end answers on the bus.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::Status;
@@ -43,7 +44,9 @@ impl data::DataEnd for Api {
     }
 
     async fn get_fetch(&self, _: &Context, request: FetchRef) -> Result<FetchStatus, Status> {
-        self.0.status(&request.transfer_id)
+        let wait = Duration::from_millis(request.wait_ms.into());
+        self.blocking(move |data| data.status(&request.transfer_id, wait))
+            .await
     }
 
     async fn discard(&self, _: &Context, request: DiscardRequest) -> Result<Empty, Status> {

@@ -63,6 +63,9 @@ pub(super) const SEEDS_MAX: usize = 8;
 /// Chunks of seeds that are kept in mind; 48 bytes each.
 pub(super) const SEED_CHUNKS_MAX: usize = 512 << 10;
 
+/// How long who asks after a fetch may have its end waited for. Each keeps a thread.
+pub(super) const STATUS_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Fetches that ended and are still told of.
 pub(super) const ENDED_REMEMBERED: usize = 64;
 

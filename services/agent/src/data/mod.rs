@@ -8,6 +8,7 @@
 //! whole.
 
 mod api;
+mod changed;
 mod chunk;
 mod dial;
 mod enroll;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use contracts::data::fetch_status::State;
@@ -47,6 +49,7 @@ use self::remembered::Remembered;
 use self::throttle::Throttle;
 
 pub use self::api::Api;
+pub(crate) use self::changed::ChangedFiles;
 pub(crate) use self::enroll::keep_enrolled;
 pub use self::identity::Key;
 pub use self::roots::Roots;
@@ -184,11 +187,13 @@ impl DataEnd {
         Ok(fetch.status())
     }
 
-    /// How a fetch of this run of the agent stands.
-    pub fn status(&self, transfer_id: &str) -> Result<FetchStatus, Status> {
+    /// How a fetch of this run of the agent stands. One that goes on is waited for so long.
+    pub fn status(&self, transfer_id: &str, wait: Duration) -> Result<FetchStatus, Status> {
         let fetch = self.shared.fetch_of(transfer_id);
         let unknown = || Status::not_found(ObjectRef::new("fetch", transfer_id, ""));
-        Ok(fetch.ok_or_else(unknown)?.status())
+        let fetch = fetch.ok_or_else(unknown)?;
+        fetch.wait_for_end(wait.min(limits::STATUS_WAIT_MAX));
+        Ok(fetch.status())
     }
 
     /// Serves a file to a target that this host dials.
@@ -206,7 +211,7 @@ impl DataEnd {
         let fetch = self.shared.fetch_of(&request.transfer_id);
         if let Some(fetch) = fetch {
             fetch.stop();
-            fetch.wait_for_end();
+            fetch.wait_for_end(Duration::MAX);
         }
         let name = request.target.clone().unwrap_or_default();
         let (roots, remembered) = (&self.shared.roots, &self.shared.remembered);
@@ -218,6 +223,11 @@ impl DataEnd {
     /// Which shares of the library others may read from now on: folders by id.
     pub(crate) fn set_shares(&self, shares: BTreeMap<String, PathBuf>) {
         self.shared.roots.set_shares(shares);
+    }
+
+    /// Files of shares that were changed while others read them.
+    pub(crate) fn changed_files(&self) -> Arc<ChangedFiles> {
+        self.shared.roots.changed_files()
     }
 
     /// How fast a transfer, or the host, may go from now on.
@@ -239,7 +249,9 @@ impl Drop for DataEnd {
         let fetches: Vec<_> = self.shared.fetches().values().cloned().collect();
         fetches.iter().for_each(|fetch| fetch.stop());
         // Each lets go of its files, which the next start goes on with.
-        fetches.iter().for_each(|fetch| fetch.wait_for_end());
+        fetches
+            .iter()
+            .for_each(|fetch| fetch.wait_for_end(Duration::MAX));
         if let Some(door) = self.door.take() {
             // Wakes it, so that it sees that it is closed.
             let woken = TcpStream::connect_timeout(&door.address, limits::DIAL_TIMEOUT);

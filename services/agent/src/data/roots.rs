@@ -13,6 +13,8 @@ use contracts::{Code, ObjectRef, Status, names};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
+use super::changed::ChangedFiles;
+
 /// What the name of a hidden folder of a share ends with that files come into.
 pub(crate) const PARCEL_ENDING: &str = ".parcel";
 
@@ -21,6 +23,7 @@ pub(crate) const PARCEL_ENDING: &str = ".parcel";
 pub struct Roots {
     datastores: BTreeMap<String, PathBuf>,
     shares: Arc<RwLock<Shares>>,
+    changed: Arc<ChangedFiles>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +44,7 @@ impl Roots {
         Self {
             datastores: datastores.into_iter().collect(),
             shares: Arc::default(),
+            changed: Arc::default(),
         }
     }
 
@@ -68,6 +72,15 @@ impl Roots {
 
     fn share(&self, id: &str) -> Option<PathBuf> {
         self.shares().by_id.get(id).cloned()
+    }
+
+    pub(super) fn changed_files(&self) -> Arc<ChangedFiles> {
+        Arc::clone(&self.changed)
+    }
+
+    /// Where to note that a file was changed while it was read, if it is a share's.
+    pub(super) fn changed_files_of(&self, file: &FileRef) -> Option<Arc<ChangedFiles>> {
+        self.share(&file.datastore).map(|_| self.changed_files())
     }
 
     /// The folder of a datastore or share.

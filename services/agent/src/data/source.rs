@@ -10,6 +10,7 @@ use contracts::{Code, Status};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use super::changed::ChangedFiles;
 use super::chunk::{self, CHUNK_BYTES, HASH_BYTES, Hash, Packed};
 use super::limits;
 use super::remembered::Remembered;
@@ -21,6 +22,8 @@ pub(super) struct Source {
     name: FileRef,
     pub(super) facts: FileFacts,
     slots: Arc<Slots>,
+    /// Of a file of a share.
+    changed: Option<Arc<ChangedFiles>>,
 }
 
 /// Whether two looks found the same content. A file that was only renamed or given another owner is the same.
@@ -42,6 +45,7 @@ impl Source {
         let slots = remembered.of(name, &stamp);
         Ok(Self {
             slots: slots.map_err(|e| roots::failed(name, "remembered", &e))?,
+            changed: roots.changed_files_of(name),
             file,
             name: name.clone(),
             facts,
@@ -61,6 +65,9 @@ impl Source {
         let metadata = self.file.metadata().map_err(|e| self.failed(&e))?;
         if is_same(&roots::stamp(&metadata), expected) {
             return Ok(());
+        }
+        if let Some(changed) = &self.changed {
+            changed.note(&self.name);
         }
         let refused = roots::refused(&self.name, "was changed while it was copied");
         Err(refused.action("Stop what writes to it, then start the transfer again."))

@@ -37,3 +37,6 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// Room that stays free on a share when something is made there.
 pub(super) const SHARE_FREE_BYTES_MIN: u64 = 64 << 20;
+
+/// Walks in one look that follow each other, since there were folders that nobody watched yet.
+pub(super) const WALKS_AGAIN: usize = 8;

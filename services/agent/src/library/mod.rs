@@ -22,7 +22,7 @@ mod text;
 mod walk;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,7 @@ use contracts::library::{
     ReadTextResponse, RegisterRequest, Share,
 };
 use contracts::{ObjectRef, Status, names};
+use kit::world::World;
 use tokio::task::JoinHandle;
 
 use self::convert::Conversions;
@@ -63,6 +64,7 @@ pub struct Settings {
     pub with_attributes: bool,
     pub qemu_img: PathBuf,
     pub qemu_user: String,
+    pub world: World,
 }
 
 /// The library's end of one server.
@@ -187,12 +189,16 @@ impl Librarian {
             root: PathBuf::from(&share.path),
             with_attributes: self.settings.with_attributes,
             disks: Arc::clone(&self.disks),
+            share_id: share.id.clone(),
             index: Index::open(&self.settings.index_folder, &share.id),
             teller: Teller::new(Arc::clone(&self.caller), identity, &share.id),
             looks: looks.clone(),
             context: self.context.clone(),
             state: share::unknown(),
-            anew: std::collections::BTreeSet::new(),
+            changed_files: self.data.changed_files(),
+            changed: BTreeSet::new(),
+            world: self.settings.world.clone(),
+            anew: BTreeSet::new(),
         };
         Kept {
             share,

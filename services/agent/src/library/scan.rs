@@ -1,7 +1,7 @@
 //! One look at a share: what is there now, by what was known before.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use contracts::library::Identity;
 use futures::StreamExt as _;
@@ -12,6 +12,7 @@ use super::index::Index;
 use super::look::{Looked, look, open};
 use super::looks::Looks;
 use super::walk::{Seen, SkippedFiles, Walk, stamp, walk};
+use super::watch::Watch;
 use super::{identity, limits};
 use crate::core::library::{Items, Known, assign};
 use crate::hypervisor::qemu::disk_look::DiskLook;
@@ -22,7 +23,6 @@ pub(super) struct Scan {
     pub(super) skipped: SkippedFiles,
     pub(super) identity: Identity,
     pub(super) device: u64,
-    pub(super) folders: Vec<PathBuf>,
 }
 
 /// Looks at a share. The error says why it cannot be reached as a whole. `anew`: files that need another id.
@@ -33,8 +33,9 @@ pub(super) async fn scan(
     anew: &BTreeSet<String>,
     with_attributes: bool,
     progress: &Looks,
+    watch: Option<&mut Watch>,
 ) -> Result<Scan, String> {
-    let walked = walk_aside(root).await?;
+    let walked = walk_watched(root, watch).await?;
     check_mounted(root, index, &walked)?;
     let identity = identity_of(root, with_attributes)?;
     let (kept, news) = part(index, walked.files, anew, identity);
@@ -62,8 +63,21 @@ pub(super) async fn scan(
         skipped,
         identity,
         device: walked.device,
-        folders: walked.folders,
     })
+}
+
+/// Walks until all that it has met was watched before: what comes into a folder after that is told by the kernel.
+async fn walk_watched(root: &Path, mut watch: Option<&mut Watch>) -> Result<Walk, String> {
+    let mut walked = walk_aside(root).await?;
+    let mut tries = 0;
+    while let Some(watch) = watch.as_mut()
+        && watch.add(&walked.folders)
+        && tries < limits::WALKS_AGAIN
+    {
+        walked = walk_aside(root).await?;
+        tries += 1;
+    }
+    Ok(walked)
 }
 
 async fn walk_aside(root: &Path) -> Result<Walk, String> {
@@ -155,7 +169,10 @@ fn name_all(
             content.filter(|id| !id.is_empty() && !items.contains_key(id) && !anew.contains(id));
         let id = id.or(content).unwrap_or_else(|| Uuid::new_v4().to_string());
         match named(root, file, &id) {
-            Ok(known) => {
+            Ok(mut known) => {
+                let before = index.items.get(&id);
+                known.facts.changed_in_use_ms =
+                    before.map_or(0, |before| before.facts.changed_in_use_ms);
                 items.insert(id, known);
             }
             Err(reason) => skipped.add(&path, reason),

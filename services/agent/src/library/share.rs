@@ -7,6 +7,7 @@ use std::sync::Arc;
 use contracts::Status;
 use contracts::call::Context;
 use contracts::library::{Found, Identity};
+use kit::world::World;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::index::Index;
@@ -15,10 +16,12 @@ use super::looks::Looks;
 use super::scan::scan;
 use super::teller::{State, Teller};
 use super::watch::Watch;
-use crate::core::library::compare;
+use crate::core::library::{Items, compare};
+use crate::data::ChangedFiles;
 use crate::hypervisor::qemu::disk_look::DiskLook;
 
 pub(super) struct Keeper {
+    pub(super) share_id: String,
     pub(super) name: String,
     pub(super) root: PathBuf,
     pub(super) with_attributes: bool,
@@ -29,6 +32,10 @@ pub(super) struct Keeper {
     pub(super) context: Context,
     /// How the share was at the last look.
     pub(super) state: State,
+    pub(super) world: World,
+    pub(super) changed_files: Arc<ChangedFiles>,
+    /// Paths of files that were changed while others read them, until the next look.
+    pub(super) changed: BTreeSet<String>,
     /// Ids that are another server's.
     pub(super) anew: BTreeSet<String>,
 }
@@ -41,7 +48,8 @@ impl Keeper {
         if self.look_and_tell(watch.as_mut()).await {
             return;
         }
-        let looks = self.looks.clone();
+        let (looks, changed_files) = (self.looks.clone(), Arc::clone(&self.changed_files));
+        let share_id = self.share_id.clone();
         loop {
             let changed = async {
                 match watch.as_mut() {
@@ -55,6 +63,7 @@ impl Keeper {
                 () = changed => settle(last).await,
                 () = sleep(limits::AWAY_PAUSE), if away => settle(last).await,
                 () = looks.wanted() => {}
+                changed = changed_files.of(&share_id) => self.changed.extend(changed),
             }
             if let Some(watch) = watch.as_mut() {
                 watch.pass_over();
@@ -103,9 +112,10 @@ impl Keeper {
             &self.anew,
             self.with_attributes,
             &self.looks,
+            watch,
         )
         .await;
-        let scanned = match scanned {
+        let mut scanned = match scanned {
             Ok(scanned) => scanned,
             Err(problem) => {
                 if self.state.problem != problem {
@@ -118,9 +128,7 @@ impl Keeper {
                 };
             }
         };
-        if let Some(watch) = watch {
-            watch.add(&scanned.folders);
-        }
+        self.note_changed(&mut scanned.items);
         let mut found = compare(&self.index.items, &scanned.items);
         found.skipped = scanned.skipped.count;
         self.state = State {
@@ -132,6 +140,19 @@ impl Keeper {
             tracing::warn!(share = self.name, %error, "what is known of the share is not kept over a restart");
         }
         found
+    }
+
+    /// Says of items that they were changed while others read them.
+    fn note_changed(&mut self, items: &mut Items) {
+        let changed = std::mem::take(&mut self.changed);
+        if changed.is_empty() {
+            return;
+        }
+        for known in items.values_mut() {
+            if changed.contains(&known.facts.path) {
+                known.facts.changed_in_use_ms = self.world.now_ms();
+            }
+        }
     }
 
     /// True: the share is the server's no more.

@@ -8,12 +8,12 @@ use contracts::jobs::ItemConvert;
 use contracts::jobs::job_params::Kind;
 use contracts::library::{
     AddShareRequest, ItemRef, LibraryClient, ListItemsRequest, ListedShare, RefreshShareRequest,
-    ServerRef, ShareRef,
+    ServerRef, ShareRef, UpdateServerRequest,
 };
 use contracts::rest::{
     AddLibraryServer, AddLibraryShare, ChangeOptions, ConvertItem, DeployVm, LibraryFound,
     LibraryItem, LibraryItemList, LibraryItemQuery, LibraryLookQuery, LibraryServerList,
-    LibraryShare, LibraryShareList, UpdateLibraryItem,
+    LibraryShare, LibraryShareList, UpdateLibraryItem, UpdateLibraryServer,
 };
 
 use super::change::{ChangeHeaders, Changed, ReadHeaders, submit};
@@ -54,6 +54,26 @@ pub(super) async fn add_server(
         server: request.server,
     };
     client(&asked).add_server(&asked.context, &request).await?;
+    Ok(answer(&asked, StatusCode::NO_CONTENT))
+}
+
+/// Changes how files travel to and from a library server.
+#[utoipa::path(patch, path = "/api/v1/library/servers/{id_or_name}", tag = "library", operation_id = "update_library_server",
+    params(("id_or_name" = String, Path), ReadHeaders), request_body = UpdateLibraryServer,
+    responses((status = 204, description = "It is changed"), Failed))]
+pub(super) async fn update_server(
+    asked: Asked,
+    Path(server): Path<String>,
+    Body(request): Body<UpdateLibraryServer>,
+) -> Outcome<Response> {
+    let encryption = request.encryption;
+    let request = UpdateServerRequest {
+        server,
+        encryption: encryption.map(|said| contracts::data::Encryption::from(said).into()),
+    };
+    client(&asked)
+        .update_server(&asked.context, &request)
+        .await?;
     Ok(answer(&asked, StatusCode::NO_CONTENT))
 }
 

@@ -164,7 +164,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(placement::remove_rule))
         .routes(routes!(events::events))
         .routes(routes!(library::list_servers, library::add_server))
-        .routes(routes!(library::remove_server))
+        .routes(routes!(library::update_server, library::remove_server))
         .routes(routes!(library::list_shares, library::add_share))
         .routes(routes!(library::remove_share))
         .routes(routes!(library::refresh_share))

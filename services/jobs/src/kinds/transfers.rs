@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contracts::data::Encryption;
 use contracts::transfer::transfer_record::State as Transfer;
 use contracts::transfer::{StartRequest, TransferRecord, TransferRef};
 use contracts::{Code, Status};
@@ -19,16 +20,29 @@ pub(super) const REMOVE_PATIENCE: Duration = Duration::from_secs(20);
 pub(super) async fn bring(hands: &Hands, request: &StartRequest) -> Result<TransferRecord, Status> {
     let transfers = hands.transfer();
     transfers.start(&hands.context, request).await?;
-    let reference = reference(&request.transfer_id);
     loop {
-        match transfers.get(&hands.context, &reference).await {
+        match look(hands, reference(&request.transfer_id)).await {
             Ok(now) if now.state().is_final() => return ended(now),
             Err(error) if !error.retryable() => return Err(error),
             // The service is away; the hosts go on meanwhile.
             _ => {}
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// How a transfer stands once it has ended, or else after a while.
+pub(super) async fn look(hands: &Hands, transfer: TransferRef) -> Result<TransferRecord, Status> {
+    let asked = Instant::now();
+    let transfer = TransferRef {
+        wait_ms: u32::try_from(LOOK_INTERVAL.as_millis()).unwrap_or(u32::MAX),
+        ..transfer
+    };
+    let answer = hands.transfer().get(&hands.context, &transfer).await;
+    if !answer.as_ref().is_ok_and(|now| now.state().is_final()) {
+        // A service of an earlier release has answered at once.
+        tokio::time::sleep(LOOK_INTERVAL.saturating_sub(asked.elapsed())).await;
+    }
+    answer
 }
 
 fn reference(transfer_id: &str) -> TransferRef {
@@ -66,9 +80,13 @@ pub(super) fn tell(transfer: &TransferRecord) -> String {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match transfer.method.as_str() {
         "network" => format!(
-            "{} MiB are there and verified; {} MiB travelled, {} MiB were there already.",
+            "{} MiB are there and verified; {} MiB travelled {}, {} MiB were there already.",
             mib(transfer.bytes_total),
             mib(transfer.bytes_received),
+            match transfer.encryption() {
+                Encryption::Plain => "unencrypted",
+                _ => "encrypted",
+            },
             mib(transfer.bytes_reused),
         ),
         "reflink" => "The copy shares its blocks with the image.".to_owned(),

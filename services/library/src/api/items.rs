@@ -87,7 +87,7 @@ impl Api {
                 .ok_or_else(|| Status::not_found(object(&item)))?
                 .value;
             let mut after = current.clone();
-            after.words = Some(item::changed(after.words.unwrap_or_default(), request)?);
+            after.words = Some(item::changed(current, request)?);
             Ok(match *current == after {
                 true => Decision::Keep(after),
                 false => Decision::Put(after.clone(), after),

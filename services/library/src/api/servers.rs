@@ -4,6 +4,7 @@ use contracts::call::Context;
 use contracts::common::Empty;
 use contracts::library::{
     ListServersResponse, ListedServer, RegisterRequest, RegisterResponse, Server,
+    UpdateServerRequest,
 };
 use contracts::{Code, ObjectRef, Status, names};
 use kit::records::Decision;
@@ -71,16 +72,38 @@ impl Api {
         text: &str,
     ) -> Result<Server, Status> {
         let server = self.desk.server(text)?;
-        let gone = || Status::not_found(object(&server));
+        let take = |server: &mut Server| server.added = true;
+        self.edit_server(context, &server, take).await
+    }
+
+    pub(super) async fn change_server(
+        &self,
+        context: &Context,
+        request: &UpdateServerRequest,
+    ) -> Result<Server, Status> {
+        let server = self.desk.server(&request.server)?;
+        let change = |server: &mut Server| {
+            if let Some(encryption) = request.encryption {
+                server.encryption = encryption;
+            }
+        };
+        self.edit_server(context, &server, change).await
+    }
+
+    async fn edit_server(
+        &self,
+        context: &Context,
+        server: &Server,
+        edit: impl Fn(&mut Server) + Send + Sync,
+    ) -> Result<Server, Status> {
+        let gone = || Status::not_found(object(server));
         let decide = |current: Option<&kit::records::Stored<Server>>| {
             let current = &current.ok_or_else(gone)?.value;
-            let server = Server {
-                added: true,
-                ..current.clone()
-            };
-            Ok(match current.added {
-                true => Decision::Keep(server),
-                false => Decision::Put(server.clone(), server),
+            let mut after = current.clone();
+            edit(&mut after);
+            Ok(match *current == after {
+                true => Decision::Keep(after),
+                false => Decision::Put(after.clone(), after),
             })
         };
         self.desk.servers.update(context, &server.id, decide).await

@@ -34,7 +34,8 @@ impl Shelved<'_> {
 
     fn check_there(&self, what: &str) -> Result<(), Status> {
         match status(self.item, self.share) {
-            ItemStatus::Ok => Ok(()),
+            // It is looked at again when it is copied.
+            ItemStatus::Ok | ItemStatus::ChangedInUse => Ok(()),
             ItemStatus::Disabled => {
                 Err(self.refused(what, "is disabled", "Enable it, or name another one."))
             }

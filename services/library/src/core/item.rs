@@ -12,6 +12,8 @@ pub fn status(item: &Item, share: &Share) -> ItemStatus {
         ItemStatus::Missing
     } else if is_disabled {
         ItemStatus::Disabled
+    } else if item.changed_in_use().is_some() {
+        ItemStatus::ChangedInUse
     } else {
         ItemStatus::Ok
     }
@@ -43,8 +45,8 @@ fn check_path(field: &str, path: &str) -> Result<(), Status> {
 }
 
 /// What people say of an item after a change.
-pub fn changed(words: ItemWords, request: &UpdateItemRequest) -> Result<ItemWords, Status> {
-    let mut words = words;
+pub fn changed(item: &Item, request: &UpdateItemRequest) -> Result<ItemWords, Status> {
+    let mut words = item.words.clone().unwrap_or_default();
     let short = limits::TITLE_CHARS_MAX;
     let texts = [
         ("owner", &request.owner, &mut words.owner, short),
@@ -77,6 +79,11 @@ pub fn changed(words: ItemWords, request: &UpdateItemRequest) -> Result<ItemWord
         return Err(Status::invalid("set_tags", message).action("Remove some."));
     }
     words.disabled = request.disabled.unwrap_or(words.disabled);
+    if let Some(change) = item.changed_in_use()
+        && request.disabled == Some(false)
+    {
+        words.accepted_change_ms = change;
+    }
     Ok(words)
 }
 
@@ -118,11 +125,43 @@ mod tests {
     }
 
     #[test]
+    fn who_enables_an_item_finds_it_fine_as_it_is_now() {
+        let share = Share::default();
+        let at = |changed_in_use_ms| ItemFacts {
+            changed_in_use_ms,
+            ..ItemFacts::default()
+        };
+        let mut item = Item {
+            facts: Some(at(7)),
+            ..Item::default()
+        };
+        assert_eq!(status(&item, &share), ItemStatus::ChangedInUse);
+        let other = UpdateItemRequest::default();
+        item.words = Some(changed(&item, &other).unwrap());
+        assert_eq!(status(&item, &share), ItemStatus::ChangedInUse);
+        let enable = UpdateItemRequest {
+            disabled: Some(false),
+            ..other
+        };
+        item.words = Some(changed(&item, &enable).unwrap());
+        assert_eq!(status(&item, &share), ItemStatus::Ok);
+        // Again, and a server that has lost what it knew.
+        for (now, expected) in [(9, ItemStatus::ChangedInUse), (0, ItemStatus::Ok)] {
+            item.facts = Some(at(now));
+            assert_eq!(status(&item, &share), expected);
+        }
+    }
+
+    #[test]
     fn what_is_not_named_stays_and_what_is_too_long_is_refused() {
         let words = ItemWords {
             owner: "ann".to_owned(),
             family: "debian".to_owned(),
             ..ItemWords::default()
+        };
+        let item = Item {
+            words: Some(words),
+            ..Item::default()
         };
         let request = UpdateItemRequest {
             release: Some("13.1".to_owned()),
@@ -130,7 +169,7 @@ mod tests {
             set_tags: [("a".to_owned(), "b".to_owned())].into(),
             ..UpdateItemRequest::default()
         };
-        let after = changed(words.clone(), &request).unwrap();
+        let after = changed(&item, &request).unwrap();
         assert_eq!(
             (after.owner.as_str(), after.family.as_str()),
             ("ann", "debian")
@@ -141,7 +180,7 @@ mod tests {
             owner: Some("x".repeat(121)),
             ..UpdateItemRequest::default()
         };
-        assert_eq!(changed(words, &long).unwrap_err().field, "owner");
+        assert_eq!(changed(&item, &long).unwrap_err().field, "owner");
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Driver {
         record: &TransferRecord,
         ride: &mut Ride,
     ) -> Result<Duration, Status> {
+        let asked = Instant::now();
         let status = match self.fetch_status(record).await {
             Ok(status) => status,
             // The target does not answer; that says nothing about who can dial whom.
@@ -147,7 +148,8 @@ impl Driver {
             }
             Fetch::Running | Fetch::Unspecified => {
                 self.note(record, ride, &status).await?;
-                Ok(POLL_INTERVAL)
+                // The next look waits at the host; not at one of an earlier release, which answers at once.
+                Ok(POLL_INTERVAL.saturating_sub(asked.elapsed()))
             }
         }
     }
@@ -157,6 +159,7 @@ impl Driver {
         let target = self.data_end(record.target.as_ref());
         let fetch = FetchRef {
             transfer_id: record.id.clone(),
+            wait_ms: u32::try_from(POLL_INTERVAL.as_millis()).unwrap_or(u32::MAX),
         };
         match target.get_fetch(&context(record), &fetch).await {
             Ok(status) if status.state() != Fetch::Failed => Ok(status),

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use support::eventually;
@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 const SIZE: u64 = 32 * MIB;
 
 /// Slow enough to be caught on the way.
-const WALKING: u64 = 12 * MIB;
+pub const WALKING: u64 = 12 * MIB;
 /// So slow that it stands.
 const STANDING: u64 = 64 << 10;
 
@@ -24,13 +24,17 @@ const COPY: &str = "/api/v1/images/actions/copy";
 /// Where the journal of an unfinished file has its hashes, 32 bytes for each chunk of a MiB.
 const JOURNAL_HEAD: usize = 4096;
 
-fn image(fleet: &Fleet, host: &str, name: &str) -> PathBuf {
+pub fn image(fleet: &Fleet, host: &str, name: &str) -> PathBuf {
     fleet.datastore(host).join("images").join(name)
 }
 
-/// An image of which nothing is the same.
 fn make(fleet: &Fleet, host: &str, name: &str) {
-    let file = File::create(image(fleet, host, name)).unwrap();
+    fill(&image(fleet, host, name));
+}
+
+/// An image of which nothing is the same.
+pub fn fill(path: &Path) {
+    let file = File::create(path).unwrap();
     for at in 0..SIZE / MIB {
         let mut bytes = vec![0; MIB as usize];
         for (index, word) in bytes.chunks_exact_mut(8).enumerate() {
@@ -147,7 +151,10 @@ async fn a_copy_goes_on_where_it_was_after_each_process_was_killed() {
     assert_eq!(left(&fleet), ["big.raw"]);
     // What had come before the last kill was not fetched again. What travelled is told in MiB, rounded up.
     let told = ended["steps"][0]["message"].as_str().unwrap();
-    assert!(told.contains("verified"), "{told}");
+    assert!(
+        told.contains("verified") && told.contains("travelled encrypted"),
+        "{told}"
+    );
     invariants::hold(&fleet).await;
 }
 
@@ -208,5 +215,7 @@ async fn groups_say_whether_files_travel_encrypted() {
         .await;
     let ended = fleet.client.job_ended(&job).await;
     assert_eq!(ended["state"], "succeeded", "{ended:#}");
+    let told = ended["steps"][0]["message"].as_str().unwrap();
+    assert!(told.contains("travelled unencrypted"), "{told}");
     same(&fleet);
 }

@@ -27,6 +27,7 @@ mod imports;
 mod invariants;
 mod library;
 mod library_people;
+mod library_travel;
 mod live;
 mod log;
 mod placing;

@@ -23,7 +23,7 @@ const SCRIPT: &str = "#!/bin/sh\necho sesame > /root/told\n";
 
 const VMS: &str = "/api/v1/vms";
 
-async fn made(client: &Client, path: &str, body: Value) -> Value {
+pub async fn made(client: &Client, path: &str, body: Value) -> Value {
     let answer = client.send("POST", path, Some(body)).await.unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");
     answer.body
@@ -60,7 +60,7 @@ fn of_template(name: &str, host: &str) -> Value {
     json!({"name": name, "template": "guest", "host": host})
 }
 
-fn said(job: &Value, step: &str) -> String {
+pub fn said(job: &Value, step: &str) -> String {
     let steps = job["steps"].as_array().unwrap();
     let step = steps.iter().find(|s| s["name"] == step).unwrap();
     step["message"].as_str().unwrap().to_owned()

@@ -43,7 +43,7 @@ pub(crate) struct ListArgs {
     /// Only of this kind: virtual_disk, iso, floppy, script, answer_file, ovf, ova, stored_vm or libvirt_domain
     #[arg(long)]
     kind: Option<String>,
-    /// Only of this status: ok, disabled or missing
+    /// Only of this status: ok, disabled, missing or changed_in_use
     #[arg(long)]
     status: Option<String>,
     /// Only of this family
@@ -96,7 +96,7 @@ pub(crate) struct UpdateArgs {
     /// Do not use it for anything new
     #[arg(long, conflicts_with = "enable")]
     disable: bool,
-    /// Let it be used again
+    /// Let it be used again, and take a file that was changed in use as it is now
     #[arg(long)]
     enable: bool,
 }
@@ -221,6 +221,10 @@ fn describe(item: &LibraryItem, output: &Output) -> String {
         .line(
             "Missing since",
             human::moment(item.missing_since, output.now),
+        )
+        .line(
+            "Changed in use",
+            human::moment(item.changed_in_use, output.now),
         )
         .line("Owner", &item.owner)
         .line("OS", &item.os)

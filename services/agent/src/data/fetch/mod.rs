@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contracts::data::fetch_status::State;
 use contracts::data::{FetchRequest, FetchStatus, FileRef, Hello, SignedTicket, Ticket};
@@ -114,15 +114,11 @@ impl Fetch {
         locked(&self.handles).values().for_each(Handle::end);
     }
 
-    /// Waits until a fetch that was stopped has let go of its files.
-    pub(super) fn wait_for_end(&self) {
-        let mut status = locked(&self.status);
-        while status.state() == State::Running {
-            status = self
-                .ended
-                .wait(status)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits until the fetch has ended and let go of its files, but not longer than that.
+    pub(super) fn wait_for_end(&self, wait: Duration) {
+        let status = locked(&self.status);
+        let runs = |status: &mut FetchStatus| status.state() == State::Running;
+        drop(self.ended.wait_timeout_while(status, wait, runs));
     }
 
     /// Takes a connection that the source has dialled.

@@ -1,5 +1,7 @@
 //! What arrives, and what does not have to travel.
 
+use std::time::Instant;
+
 use contracts::data::{DiscardRequest, Encryption, ThrottleRequest};
 
 use super::*;
@@ -134,6 +136,11 @@ async fn throttles_hold_for_the_host_and_for_the_transfer_and_change_on_the_way(
     to.end().fetch(pull(signed, from.port())).unwrap();
     let held = hold_midway(to.end(), "t1", MIB).await;
     assert!(held.bytes_done <= 4 * MIB, "{held:?}");
+    // Who asks may have the end waited for, and is not kept for ever.
+    let asked = Instant::now();
+    let now = to.end().status("t1", Duration::MAX).unwrap();
+    assert_eq!(now.state(), State::Running);
+    assert!(asked.elapsed() >= Duration::from_secs(1));
     from.end().throttle(&host(0));
     to.end().throttle(&ThrottleRequest {
         transfer_id: "t1".to_owned(),

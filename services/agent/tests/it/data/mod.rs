@@ -8,6 +8,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agent::data::{DataEnd, Key, Roots, Settings};
 use contracts::data::fetch_status::State;
@@ -234,11 +235,11 @@ pub(crate) async fn until(
     what: impl Fn(&FetchStatus) -> bool,
 ) -> FetchStatus {
     let found = eventually("the fetch to get there", async || {
-        let status = end.status(transfer_id).unwrap();
+        let status = end.status(transfer_id, Duration::ZERO).unwrap();
         what(&status).then_some(status)
     });
     let status = found.await;
-    status.unwrap_or_else(|error| panic!("{error}: {:?}", end.status(transfer_id)))
+    status.unwrap_or_else(|error| panic!("{error}: {:?}", end.status(transfer_id, Duration::ZERO)))
 }
 
 /// Waits until a fetch has ended well.
@@ -267,14 +268,17 @@ pub(crate) async fn hold_midway(end: &DataEnd, transfer_id: &str, bytes: u64) ->
     let mut last = u64::MAX;
     let mut same = 0;
     eventually("the fetch to stand", async || {
-        let now = end.status(transfer_id).unwrap().bytes_received;
+        let now = end
+            .status(transfer_id, Duration::ZERO)
+            .unwrap()
+            .bytes_received;
         same = if now == last { same + 1 } else { 0 };
         last = now;
         (same > 20).then_some(())
     })
     .await
     .unwrap();
-    end.status(transfer_id).unwrap()
+    end.status(transfer_id, Duration::ZERO).unwrap()
 }
 
 /// Slow enough to be caught on the way, fast enough not to be waited for.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::State;
 use crate::core::naming;
 use crate::hands::{Calls, Done, Hands};
-use crate::kinds::transfers::{LOOK_INTERVAL, REMOVE_PATIENCE, given_up, tell};
+use crate::kinds::transfers::{LOOK_INTERVAL, REMOVE_PATIENCE, given_up, look, tell};
 
 /// How often an image that was removed from a host is fetched again there, within the time that transfers are remembered.
 const TRANSFERS_MAX: u32 = 1_000;
@@ -98,6 +98,7 @@ impl<'a> Wanted<'a> {
         TransferRef {
             transfer_id: self.transfer_id(number),
             job_id: job_id.to_owned(),
+            ..TransferRef::default()
         }
     }
 
@@ -146,13 +147,13 @@ impl<'a> Wanted<'a> {
                 }
                 _ => {}
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            // The last of the others has left it just before.
-            let again = now.state() == Transfer::Cancelled;
-            let reference = self.reference(number, "");
-            let asked = match again {
-                true => transfers.start(&hands.context, &start).await,
-                false => transfers.get(&hands.context, &reference).await,
+            let asked = match now.state() {
+                // The last of the others has left it just before.
+                Transfer::Cancelled => {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                    transfers.start(&hands.context, &start).await
+                }
+                _ => look(hands, self.reference(number, "")).await,
             };
             match asked {
                 Ok(answer) => now = answer,

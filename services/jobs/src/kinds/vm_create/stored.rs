@@ -88,7 +88,7 @@ fn check_item(item: &Item) -> Result<(), Status> {
             let action = "Bring the file or its share back.";
             return Err(refused(item, "is missing", action));
         }
-        ItemStatus::Ok | ItemStatus::Unspecified => {}
+        ItemStatus::Ok | ItemStatus::ChangedInUse | ItemStatus::Unspecified => {}
     }
     use ItemKind::{LibvirtDomain, Ova, Ovf, StoredVm};
     if matches!(kind(item), StoredVm | Ovf | Ova | LibvirtDomain) {
