@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use kit::config::BusConfig;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 pub use ports::free_port;
 
@@ -267,14 +268,22 @@ impl NatsCluster {
 
 /// Lets no file of a process grow beyond a size, as a full disk would; `None`: as far as it may.
 pub fn limit_file_size(process_id: u32, bytes: Option<u64>) -> anyhow::Result<()> {
-    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    limit(process_id, Resource::Fsize, bytes)
+}
+
+/// Lets a process have no more files open; `None`: as many as it may.
+pub fn limit_open_files(process_id: u32, count: Option<u64>) -> anyhow::Result<()> {
+    limit(process_id, Resource::Nofile, count)
+}
+
+fn limit(process_id: u32, what: Resource, most: Option<u64>) -> anyhow::Result<()> {
     let process = Pid::from_raw(i32::try_from(process_id)?).context("no process has the id 0")?;
-    let maximum = getrlimit(Resource::Fsize).maximum;
+    let maximum = getrlimit(what).maximum;
     let limit = Rlimit {
-        current: bytes.or(maximum),
+        current: most.or(maximum),
         maximum,
     };
-    prlimit(Some(process), Resource::Fsize, limit)?;
+    prlimit(Some(process), what, limit)?;
     Ok(())
 }
 

@@ -15,9 +15,8 @@ use crate::core::package::{libvirt, tar};
 use crate::data::below;
 use crate::hypervisor::qemu::disk_look::{At, DiskLook};
 
-/// A file that was looked at, without its id.
+/// A file that was looked at, without its id. It is not kept open: a share has more files than a process may have open.
 pub(super) struct Looked {
-    pub(super) file: File,
     pub(super) facts: ItemFacts,
     pub(super) attribute: Option<String>,
     pub(super) stamp: Stamp,
@@ -77,7 +76,6 @@ pub(super) async fn look(
         _ => {}
     }
     Ok(Looked {
-        file,
         facts,
         attribute,
         stamp,

@@ -183,11 +183,16 @@ fn name_all(
 fn named(root: &Path, mut file: Looked, id: &str) -> Result<Known, String> {
     let keeps = file.facts.identity() == Identity::Attribute;
     if keeps && file.attribute.as_deref() != Some(id) {
-        identity::write(&file.file, id)
-            .map_err(|error| format!("cannot be given an id: {error}"))?;
+        let opened = open(root, &file.facts.path)?;
+        let look = || opened.metadata().map(|metadata| stamp(&metadata));
+        let unreadable = |error| format!("cannot be read: {error}");
+        if look().map_err(unreadable)?.inode != file.stamp.inode {
+            // The next look sees it, which the kernel asks for.
+            return Err("was replaced while it was looked at".to_owned());
+        }
+        identity::write(&opened, id).map_err(|error| format!("cannot be given an id: {error}"))?;
         // Having an id is no change of the file.
-        let metadata = open(root, &file.facts.path)?.metadata();
-        let now = stamp(&metadata.map_err(|error| format!("cannot be read: {error}"))?);
+        let now = look().map_err(unreadable)?;
         if (now.inode, now.modified_ns, now.bytes)
             == (file.stamp.inode, file.stamp.modified_ns, file.stamp.bytes)
         {

@@ -153,6 +153,8 @@ async fn more_files_than_fit_into_a_report_are_taken_down_once() {
     for number in 0..FILES {
         fs::write(folder.join(format!("{number}.iso")), number.to_string()).unwrap();
     }
+    // However many files there are, few are open at a time.
+    support::limit_open_files(fleet.agents[0].id(), Some(256)).unwrap();
     add_share(&client, &folder).await;
     // Whoever asks now waits for what is under way, and for a look of their own.
     let nothing_more = refresh(&client).await;
