@@ -15,6 +15,7 @@ use support::eventually;
 
 use crate::muster::{HOSTS, Muster, small_vm, text};
 use crate::qmp::Qmp;
+use crate::steps::Steps;
 use crate::table::{Report, Samples, millis};
 
 const ROUNDS: usize = 20;
@@ -61,7 +62,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Report>> {
         millis(our_p90),
     ]);
     report.row(["Muster adds".to_owned(), millis(added.0), millis(added.1)]);
-    Ok(vec![report, steps.report()])
+    Ok(vec![report, steps.report("Where the time of its job goes")])
 }
 
 /// Creates and starts a machine; answers with the time and with its job.
@@ -179,53 +180,4 @@ impl Drop for ByHand {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// How long each step of the jobs took, by the jobs' own records.
-#[derive(Default)]
-struct Steps(Vec<(String, Samples)>);
-
-impl Steps {
-    fn note(&mut self, job: &Value) -> anyhow::Result<()> {
-        self.push(
-            "until a runner has it",
-            between(job, "/created", "/started")?,
-        );
-        let steps = job.pointer("/steps").and_then(Value::as_array);
-        for step in steps.into_iter().flatten() {
-            if text(step, "/state")? == "done" {
-                self.push(text(step, "/name")?, between(step, "/started", "/ended")?);
-            }
-        }
-        self.push("all", between(job, "/created", "/ended")?);
-        Ok(())
-    }
-
-    fn push(&mut self, name: &str, took: Duration) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, samples)) => samples.push(took),
-            None => {
-                let mut samples = Samples::default();
-                samples.push(took);
-                self.0.push((name.to_owned(), samples));
-            }
-        }
-    }
-
-    fn report(self) -> Report {
-        let mut report = Report::new("Where the time of its job goes", &["step", "median", "p90"]);
-        for (name, mut samples) in self.0 {
-            report.row([
-                name,
-                millis(samples.quantile(0.5)),
-                millis(samples.quantile(0.9)),
-            ]);
-        }
-        report
-    }
-}
-
-pub(crate) fn between(job: &Value, from: &str, to: &str) -> anyhow::Result<Duration> {
-    let time = |pointer| -> anyhow::Result<jiff::Timestamp> { Ok(text(job, pointer)?.parse()?) };
-    Ok(time(from)?.duration_until(time(to)?).try_into()?)
 }

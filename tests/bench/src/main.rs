@@ -5,9 +5,12 @@
 
 mod batch;
 mod calls;
+mod chunks;
+mod clones;
 mod create;
 mod fleet;
 mod idle;
+mod index;
 mod kernel;
 mod muster;
 mod packing;
@@ -16,6 +19,7 @@ mod power_off;
 mod programs;
 mod qmp;
 mod scan;
+mod steps;
 mod table;
 mod transfer;
 mod writes;
@@ -72,6 +76,12 @@ enum Bench {
     Packing,
     /// Placements with a durable claim beside bare compare-and-set puts.
     Place,
+    /// Linked and whole clones of a machine with a large disk beside qemu-img.
+    Clones,
+    /// A share of many files, looked at for the first time and again, beside find.
+    Index,
+    /// Chunks of a fixed size beside those that are cut by content. Not without being named: it makes images of some GB.
+    Chunks,
     /// An image from host to host beside nbdcopy, curl, rsync and scp.
     Transfer,
 }
@@ -117,6 +127,17 @@ async fn main() -> anyhow::Result<()> {
         for report in packing::run(&trace, &arguments.shapes)? {
             println!("{report}");
         }
+    }
+    if wanted(Bench::Clones) {
+        for report in clones::run().await? {
+            println!("{report}");
+        }
+    }
+    if wanted(Bench::Index) {
+        println!("{}", index::run().await?);
+    }
+    if arguments.which.contains(&Bench::Chunks) {
+        println!("{}", chunks::run()?);
     }
     if wanted(Bench::Transfer) {
         for report in transfer::run().await? {

@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use reqwest::header::HeaderValue;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::{eventually, free_port, nats_program};
@@ -17,6 +19,8 @@ use crate::{PATIENCE, programs};
 pub(crate) const HOSTS: [&str; 2] = ["host-1", "host-2"];
 pub(crate) const IMAGE: &str = "guest.qcow2";
 
+const REVISION: &str = "Muster-Revision";
+
 /// Between two looks at a job; what is measured does not hang on it.
 const JOB_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -26,6 +30,8 @@ pub(crate) struct Muster {
     agents: Vec<Child>,
     http: reqwest::Client,
     gateway: String,
+    /// What the last answer reflects.
+    seen: Mutex<Option<HeaderValue>>,
     folder: tempfile::TempDir,
 }
 
@@ -37,6 +43,11 @@ impl Muster {
 
     /// With so many hosts.
     pub(crate) async fn start_hosts(hosts: usize) -> anyhow::Result<Self> {
+        Self::start_with(hosts, "").await
+    }
+
+    /// With so many hosts, whose agents have more lines in their own section.
+    pub(crate) async fn start_with(hosts: usize, lines: &str) -> anyhow::Result<Self> {
         let programs = programs::build()?;
         let folder = tempfile::tempdir()?;
         // QEMU runs as a user without rights and has to get through to its files.
@@ -57,6 +68,7 @@ impl Muster {
             agents: Vec::new(),
             http: reqwest::Client::new(),
             gateway: format!("http://{gateway}"),
+            seen: Mutex::default(),
             folder,
         };
         let token = eventually("a join token", async || {
@@ -67,7 +79,7 @@ impl Muster {
         })
         .await?;
         for host in HOSTS.iter().take(hosts) {
-            let config = muster.agent_config(host, &nats, &token)?;
+            let config = muster.agent_config(host, &nats, &token, lines)?;
             let agent = spawn(&muster.programs, "agent", host, muster.folder(), &config)?;
             muster.agents.push(agent);
         }
@@ -107,7 +119,13 @@ impl Muster {
         )?)
     }
 
-    fn agent_config(&self, host: &str, nats: &str, token: &str) -> anyhow::Result<String> {
+    fn agent_config(
+        &self,
+        host: &str,
+        nats: &str,
+        token: &str,
+        lines: &str,
+    ) -> anyhow::Result<String> {
         fs::create_dir_all(self.store_of(host).join("images"))?;
         let passwords = fs::read_to_string(self.folder.path().join("muster/bus/passwords.toml"))?;
         let passwords: toml::Table = toml::from_str(&passwords)?;
@@ -115,7 +133,7 @@ impl Muster {
         Ok(format!(
             "data_dir = {data:?}\n\
              [bus]\nurl = \"nats://{nats}\"\nuser = \"agent\"\npassword = {password:?}\n\
-             [agent]\nname = {host:?}\njoin_token = {token:?}\n\
+             [agent]\nname = {host:?}\njoin_token = {token:?}\n{lines}\
              datastores = [{{ name = \"local\", path = {store:?} }}]\n",
             data = self.folder.path().join(host),
             password = password.context("the agent has no password")?,
@@ -162,6 +180,10 @@ impl Muster {
         Ok(id.parse()?)
     }
 
+    fn seen(&self) -> MutexGuard<'_, Option<HeaderValue>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends a request that must be taken, and answers with what came back.
     pub(crate) async fn send(
         &self,
@@ -174,7 +196,14 @@ impl Muster {
         if let Some(body) = body {
             request = request.json(&body);
         }
+        // So that what was asked for is known when it is asked after.
+        if let Some(seen) = self.seen().clone() {
+            request = request.header(REVISION, seen);
+        }
         let response = request.send().await?;
+        if let Some(seen) = response.headers().get(REVISION) {
+            *self.seen() = Some(seen.clone());
+        }
         let status = response.status();
         let text = response.text().await?;
         if !status.is_success() {

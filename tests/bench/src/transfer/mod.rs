@@ -12,9 +12,9 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde_json::{Value, json};
 use support::eventually;
 
-use crate::create::between;
 use crate::kernel::{self, loopback_bytes};
 use crate::muster::{HOSTS, Muster, text};
+use crate::steps::between;
 use crate::table::{Report, Samples, millis};
 use peers::{PEERS, Peers};
 
