@@ -3,6 +3,9 @@
 //! `meta-data` has the id of the instance, the host name, and keys of the user that the image comes with. `user-data` is what
 //! a person wrote, word for word, and `vendor-data` then the cloud-config for users and time zone: cloud-init does both, and
 //! where they say different things, what the person wrote. Without such words that cloud-config is the `user-data`.
+//!
+//! An answer file of Windows is no user data: it becomes `unattend.xml`, and `autounattend.xml` for an installation, which
+//! Windows looks for in the root of removable disks.
 
 use std::fmt::Write as _;
 
@@ -15,7 +18,17 @@ pub struct Seed {
     pub meta_data: String,
     pub user_data: String,
     pub vendor_data: Option<String>,
+    /// For Windows.
+    pub answers: Option<String>,
 }
+
+/// Whether a text is an answer file of Windows.
+pub fn is_answers(text: &str) -> bool {
+    text.trim_start().starts_with('<') && text.contains("urn:schemas-microsoft-com:unattend")
+}
+
+/// The name that answers are looked for by once Windows is installed; FAT has no capitals of its own.
+pub const ANSWERS: &str = "unattend.xml";
 
 impl Seed {
     /// Those that there are, with their names.
@@ -26,7 +39,10 @@ impl Seed {
         ];
         let vendor_data = self.vendor_data.iter();
         let vendor_data = vendor_data.map(|text| ("vendor-data", text.as_str()));
-        always.into_iter().chain(vendor_data)
+        let answers = self.answers.iter();
+        let answers = answers
+            .flat_map(|text| [ANSWERS, "autounattend.xml"].map(|name| (name, text.as_str())));
+        always.into_iter().chain(vendor_data).chain(answers)
     }
 }
 
@@ -42,7 +58,9 @@ pub fn seed(vm_id: &str, setup: &GuestSetup) -> Result<Seed, Status> {
         names::check_ssh_keys("guest.users.ssh_keys", &user.ssh_keys)?;
     }
     let is_told_more = !setup.users.is_empty() || !setup.time_zone.is_empty();
+    let answers = is_answers(&setup.user_data).then(|| answers(setup));
     let (user_data, vendor_data) = match (setup.user_data.as_str(), is_told_more) {
+        _ if answers.is_some() => (cloud_config(setup), None),
         ("", _) => (cloud_config(setup), None),
         (text, false) => (text.to_owned(), None),
         (text, true) => (text.to_owned(), Some(cloud_config(setup))),
@@ -51,6 +69,7 @@ pub fn seed(vm_id: &str, setup: &GuestSetup) -> Result<Seed, Status> {
         meta_data: meta_data(vm_id, setup),
         user_data,
         vendor_data,
+        answers,
     };
     let is_long = setup.user_data.len() > limits::USER_DATA_BYTES_MAX;
     let bytes = seed.files().map(|(_, text)| text.len()).sum::<usize>();
@@ -59,6 +78,14 @@ pub fn seed(vm_id: &str, setup: &GuestSetup) -> Result<Seed, Status> {
         return Err(Status::invalid("guest.user_data", message).action("Shorten it."));
     }
     Ok(seed)
+}
+
+/// The answers with the machine's name where they say `{name}`: the first part of its host name, as long as Windows takes it.
+fn answers(setup: &GuestSetup) -> String {
+    const NAME_CHARS_MAX: usize = 15;
+    let first = setup.host_name.split('.').next().unwrap_or_default();
+    let name: String = first.chars().take(NAME_CHARS_MAX).collect();
+    setup.user_data.replace("{name}", &name)
 }
 
 /// A string of YAML, which takes those of JSON.
@@ -167,6 +194,35 @@ mod tests {
         assert_eq!(both.user_data, script.user_data);
         let rest = "#cloud-config\ntimezone: \"UTC\"\n";
         assert_eq!(both.vendor_data.as_deref(), Some(rest));
+    }
+
+    #[test]
+    fn answers_for_windows_are_files_of_their_own_and_have_the_name() {
+        let xml = |name: &str| {
+            format!(
+                "<?xml version=\"1.0\"?>\n<unattend xmlns=\"urn:schemas-microsoft-com:unattend\">\
+                 <ComputerName>{name}</ComputerName></unattend>\n"
+            )
+        };
+        let windows = GuestSetup {
+            host_name: "web-0123456789abcdef.example.org".to_owned(),
+            user_data: xml("{name}"),
+            ..setup()
+        };
+        let seed = seed("vm-1", &windows).unwrap();
+        assert_eq!(seed.user_data, "#cloud-config\n");
+        let files: Vec<_> = seed.files().skip(2).collect();
+        let expected = xml("web-0123456789a");
+        assert_eq!(
+            files,
+            [
+                ("unattend.xml", expected.as_str()),
+                ("autounattend.xml", expected.as_str())
+            ]
+        );
+        assert!(!is_answers(
+            "#!/bin/sh\n# urn:schemas-microsoft-com:unattend\n"
+        ));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use agent::core::usage::Counters;
 use agent::hypervisor::{Action, Change, Hypervisor};
-use contracts::host::{ReadLogRequest, VmReport, VmState};
+use contracts::host::{CreateVmRequest, GuestSetup, ReadLogRequest, VmReport, VmState};
 
-use crate::host::{Host, act, answering, booted, reported};
+use crate::host::{Host, act, answering, booted, reported, request};
 use support::{eventually, is_alive};
 
 fn uptime(report: &VmReport) -> u64 {
@@ -228,4 +228,27 @@ async fn a_save_that_fails_leaves_the_machine_running() {
     act(&qemu, "unsaved", Action::Save).await.unwrap();
     act(&qemu, "unsaved", Action::TurnOff).await.unwrap();
     assert!(!host.folder("unsaved").join("memory.state").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_with_answers_for_windows_starts_beside_a_usb_stick_and_is_restored_with_it() {
+    let host = Host::new(true).await;
+    let qemu = host.open().await;
+    let answers = "<unattend xmlns=\"urn:schemas-microsoft-com:unattend\"/>";
+    let told = CreateVmRequest {
+        guest: Some(GuestSetup {
+            host_name: "win".to_owned(),
+            user_data: answers.to_owned(),
+            ..GuestSetup::default()
+        }),
+        ..request("win")
+    };
+    qemu.create(told).await.unwrap();
+    act(&qemu, "win", Action::Start).await.unwrap();
+    let started = answering(&qemu, "win").await;
+    let line = std::fs::read(format!("/proc/{}/cmdline", started.pid)).unwrap();
+    assert!(String::from_utf8_lossy(&line).contains("usb-storage"));
+    act(&qemu, "win", Action::Save).await.unwrap();
+    act(&qemu, "win", Action::Start).await.unwrap();
+    answering(&qemu, "win").await;
 }

@@ -50,6 +50,8 @@ pub(super) struct Launch<'a> {
     pub(super) user_network: UserNetwork,
     /// Of a machine that has it.
     pub(super) uefi: Option<&'a Uefi>,
+    /// The guest looks for its seed on removable disks alone.
+    pub(super) removable_seed: bool,
     /// The machine waits for the memory of a saved one.
     pub(super) restore: bool,
 }
@@ -70,7 +72,7 @@ pub(super) fn arguments(launch: &Launch<'_>) -> Vec<String> {
         add_network_card(&mut line, launch.user_network, index, card, turn);
     }
     if definition.seeded {
-        add_seed(&mut line, launch.folder);
+        add_seed(&mut line, launch);
     }
     line.0
 }
@@ -280,21 +282,30 @@ fn add_turn(device: &mut Value, turn: Option<usize>) {
     }
 }
 
-/// The guest finds it by its label, as the last of its disks, and cannot write to it.
-fn add_seed(line: &mut Line, folder: &Folder) {
+/// The guest finds it by its label, as the last of its disks, and cannot write to it. Windows finds it on a USB stick.
+fn add_seed(line: &mut Line, launch: &Launch<'_>) {
     let node = json!({
         "driver": "raw", "node-name": "seed-top", "read-only": true,
         "file": {
-            "driver": "file", "filename": folder.file(seed::FILE).to_string_lossy(), "locking": "on",
+            "driver": "file", "filename": launch.folder.file(seed::FILE).to_string_lossy(), "locking": "on",
             "node-name": "seed-file", "read-only": true,
         },
     });
     line.option("-blockdev", node.to_string());
     let address = format!("{:#x}.{SEED_FUNCTION}", slots::SPARE_PORTS);
-    let device = json!({
-        "driver": "virtio-blk-pci", "id": "seed0", "drive": "seed-top", "addr": address,
+    if !launch.removable_seed {
+        let device = json!({
+            "driver": "virtio-blk-pci", "id": "seed0", "drive": "seed-top", "addr": address,
+        });
+        line.option("-device", device.to_string());
+        return;
+    }
+    let controller = json!({"driver": "qemu-xhci", "id": "usb", "addr": address});
+    line.option("-device", controller.to_string());
+    let stick = json!({
+        "driver": "usb-storage", "id": "seed0", "drive": "seed-top", "bus": "usb.0", "removable": true,
     });
-    line.option("-device", device.to_string());
+    line.option("-device", stick.to_string());
 }
 
 fn add_network_card(

@@ -4,6 +4,10 @@ use super::*;
 use crate::hypervisor::qemu::definition;
 
 fn line(restore: bool, change: impl Fn(&mut Definition)) -> Vec<String> {
+    line_with(restore, false, change)
+}
+
+fn line_with(restore: bool, removable_seed: bool, change: impl Fn(&mut Definition)) -> Vec<String> {
     let mut definition = definition::sample();
     change(&mut definition);
     let uefi = Uefi {
@@ -18,6 +22,7 @@ fn line(restore: bool, change: impl Fn(&mut Definition)) -> Vec<String> {
         accelerator: Accelerator::Tcg,
         user_network: UserNetwork::Isolated,
         uefi: (!definition.firmware.is_bios()).then_some(&uefi),
+        removable_seed,
         restore,
     })
 }
@@ -58,6 +63,25 @@ fn a_guest_reads_its_seed_and_cannot_write_it() {
     let plain = line(false, |_| {});
     assert!(plain.iter().all(|word| seeded.contains(word)));
     assert!(!plain.iter().any(|word| word.contains("seed")));
+}
+
+#[test]
+fn answers_for_windows_are_on_a_usb_stick() {
+    let seeded = |removable| line_with(false, removable, |definition| definition.seeded = true);
+    let (stick, disk) = (seeded(true), seeded(false));
+    let devices = |line: &[String]| -> Vec<Value> {
+        let of_it = values(line, "-device").into_iter();
+        of_it.map(|d| serde_json::from_str(d).unwrap()).collect()
+    };
+    let (of_stick, of_disk) = (devices(&stick), devices(&disk));
+    let [controller, storage] = of_stick.last_chunk::<2>().unwrap();
+    assert_eq!(controller["driver"], "qemu-xhci");
+    assert_eq!(controller["addr"], of_disk.last().unwrap()["addr"]);
+    assert_eq!(
+        (&storage["driver"], &storage["removable"]),
+        (&json!("usb-storage"), &json!(true))
+    );
+    assert_eq!(of_stick.len(), of_disk.len() + 1);
 }
 
 #[test]

@@ -2,13 +2,13 @@
 //! disks. It is made with the machine and goes with its folder.
 
 use std::fs::OpenOptions;
-use std::io::{self, Cursor, Write as _};
+use std::io::{self, Cursor, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::confinement::Confinement;
 use super::folder::{Folder, open_regular};
-use crate::core::seed::{SEED_BYTES_MAX, Seed};
+use crate::core::seed::{ANSWERS, SEED_BYTES_MAX, Seed};
 
 /// Its name in the machine's folder.
 pub(super) const FILE: &str = "seed.img";
@@ -32,6 +32,16 @@ pub(super) fn make(confinement: &Confinement, folder: &Folder, seed: &Seed) -> i
     file.write_all(&content)?;
     file.sync_all()?;
     confinement.hand_over(&path)
+}
+
+/// Whether it has answers for Windows, which looks for them on removable disks alone.
+pub(super) fn has_answers(path: &Path) -> io::Result<bool> {
+    let mut content = Vec::new();
+    let file = open_regular(path)?;
+    file.take(bytes()).read_to_end(&mut content)?;
+    let volume = fatfs::FileSystem::new(Cursor::new(content), fatfs::FsOptions::new())?;
+    let mut names = volume.root_dir().iter();
+    Ok(names.any(|entry| entry.is_ok_and(|entry| entry.file_name() == ANSWERS)))
 }
 
 /// Refuses what cannot be a seed that was made here before.
@@ -65,8 +75,6 @@ fn disk(seed: &Seed) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
 
     #[test]
@@ -75,6 +83,7 @@ mod tests {
             meta_data: "local-hostname: web-01\n".to_owned(),
             user_data: "#".repeat(64 << 10),
             vendor_data: Some("#cloud-config\n".to_owned()),
+            answers: Some("<unattend/>\n".to_owned()),
         };
         let mut content = disk(&seed).unwrap();
         let mut disk = Cursor::new(content.as_mut_slice());
@@ -86,9 +95,19 @@ mod tests {
             file.read_to_string(&mut text).unwrap();
             text
         };
-        assert_eq!(seed.files().count(), 3);
+        assert_eq!(seed.files().count(), 5);
         for (name, text) in seed.files() {
             assert_eq!(read(name), text);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        for (answers, expected) in [(seed.answers.clone(), true), (None, false)] {
+            let seed = Seed {
+                answers,
+                ..seed.clone()
+            };
+            std::fs::write(&path, super::disk(&seed).unwrap()).unwrap();
+            assert_eq!(has_answers(&path).unwrap(), expected);
         }
     }
 }

@@ -16,7 +16,7 @@ use super::guest_agent::GuestAgent;
 use super::machine::{Live, Machine, Running, agent_open, now_ms, since_1970};
 use super::process::{self, Process, Record};
 use super::qmp::{Qmp, QmpError, Session};
-use super::{folder, launch, migration, stop, tool};
+use super::{folder, launch, migration, seed, stop, tool};
 use crate::limits;
 
 /// Starts the machine's process and lets the guest run.
@@ -68,6 +68,8 @@ fn prepare(machine: &Machine) -> io::Result<bool> {
 
 fn spawn(machine: &Machine, lock: File, uefi: Option<&Uefi>, restore: bool) -> io::Result<Process> {
     let environment = &machine.environment;
+    let is_seeded = machine.definition.seeded;
+    let removable_seed = is_seeded && seed::has_answers(&machine.folder.file(seed::FILE))?;
     let arguments = launch::arguments(&launch::Launch {
         definition: &machine.definition,
         folder: &machine.folder,
@@ -76,6 +78,7 @@ fn spawn(machine: &Machine, lock: File, uefi: Option<&Uefi>, restore: bool) -> i
         accelerator: environment.probe.accelerator,
         user_network: environment.user_network,
         uefi,
+        removable_seed,
         restore,
     });
     let mut command = environment.confinement.detached_command(&environment.qemu);
