@@ -34,7 +34,8 @@ enum Cut {
     ByContent(usize),
 }
 
-const CUTS: [Cut; 7] = [
+const CUTS: [Cut; 8] = [
+    Cut::Fixed(BLOCK_BYTES),
     Cut::Fixed(64 * KIB),
     Cut::Fixed(256 * KIB),
     Cut::Fixed(1024 * KIB),
@@ -165,7 +166,7 @@ fn chunks(file: &Path, cut: Cut, known: &HashSet<blake3::Hash>) -> anyhow::Resul
 }
 
 /// An image, the same updated in place, and its next release made anew; all raw.
-fn make(folder: &Path) -> anyhow::Result<[PathBuf; 3]> {
+pub(crate) fn make(folder: &Path) -> anyhow::Result<[PathBuf; 3]> {
     let tree = folder.join("tree");
     fs::create_dir(&tree)?;
     for from in FOLDERS {

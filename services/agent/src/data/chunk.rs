@@ -6,8 +6,8 @@
 
 use std::sync::LazyLock;
 
-/// Of a chunk. The larger, the less there is to remember and the more has to be fetched anew for one changed byte. Chosen by
-/// that, and not measured against other sizes; docs/transfer.md says what a chunk costs.
+/// Of a chunk. The larger, the less there is to remember and the more has to be fetched anew for one changed byte, where
+/// blocks are not asked for. docs/transfer.md has it measured against other sizes.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// What filesystems allocate, and what memory and offsets have to be aligned to for direct writes.
@@ -19,10 +19,12 @@ static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 pub(super) const HASH_BYTES: usize = 32;
 pub(super) type Hash = [u8; HASH_BYTES];
-type Bits = [u8; BITS_BYTES];
+
+/// Bytes of a short hash.
+pub(super) const SHORT_BYTES: usize = 8;
 
 /// The hash of a chunk that is all zeros.
-pub(super) static ZERO_CHUNK: LazyLock<Hash> = LazyLock::new(|| hash(&[0; BITS_BYTES], &[]));
+pub(super) static ZERO_CHUNK: LazyLock<Hash> = LazyLock::new(|| hash(&Bits::default(), &[]));
 
 /// How many chunks a file has.
 pub(super) fn count(size_bytes: u64) -> u64 {
@@ -42,8 +44,71 @@ pub(super) fn length(index: u64, size_bytes: u64) -> usize {
 
 fn hash(bits: &Bits, payload: &[u8]) -> Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(bits).update(payload);
+    hasher.update(&bits.0).update(payload);
     hasher.finalize().into()
+}
+
+pub(super) fn is_zeros(block: &[u8]) -> bool {
+    ZEROS.get(..block.len()) == Some(block)
+}
+
+/// A block's hash that it is found by; not to be trusted.
+pub(super) fn short(block: &[u8]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(block).as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Some blocks of a chunk: a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bits([u8; BITS_BYTES]);
+
+impl Bits {
+    /// Reads what came for a chunk of `length` bytes. None of them: no block.
+    pub(super) fn read(bytes: &[u8], length: usize) -> Result<Self, Damaged> {
+        let bits = Self(match bytes {
+            [] => [0; BITS_BYTES],
+            bytes => bytes.try_into().map_err(|_| Damaged)?,
+        });
+        let last = bits.blocks().last();
+        match last.is_none_or(|last| last * BLOCK_BYTES < length) {
+            true => Ok(bits),
+            false => Err(Damaged),
+        }
+    }
+
+    pub(super) fn set(&mut self, block: usize) {
+        if let Some(byte) = self.0.get_mut(block / 8) {
+            *byte |= 1 << (block % 8);
+        }
+    }
+
+    pub(super) fn has(&self, block: usize) -> bool {
+        let byte = self.0.get(block / 8).copied().unwrap_or_default();
+        byte & (1 << (block % 8)) != 0
+    }
+
+    pub(super) fn blocks(&self) -> impl Iterator<Item = usize> {
+        (0..BITS_BYTES * 8).filter(|block| self.has(*block))
+    }
+
+    /// Each block, and how long it is: the last one of a chunk of `length` bytes may be shorter.
+    pub(super) fn lengths(&self, length: usize) -> impl Iterator<Item = (usize, usize)> {
+        let of = move |block: usize| length.saturating_sub(block * BLOCK_BYTES).min(BLOCK_BYTES);
+        self.blocks().map(move |block| (block, of(block)))
+    }
+
+    /// Of these blocks together.
+    pub(super) fn payload_bytes(&self, length: usize) -> usize {
+        self.lengths(length).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// As they travel: nothing for no block.
+    pub(super) fn to_vec(self) -> Vec<u8> {
+        match self == Self::default() {
+            true => Vec::new(),
+            false => self.0.to_vec(),
+        }
+    }
 }
 
 /// A chunk as it travels, beside its payload.
@@ -61,7 +126,7 @@ pub(super) struct Damaged;
 impl Packed {
     /// Leaves the zero blocks out of `content`, which is moved together at its start.
     pub(super) fn pack(content: &mut [u8]) -> Self {
-        let mut bits = [0; BITS_BYTES];
+        let mut bits = Bits::default();
         let mut kept = 0;
         for block in 0..content.len().div_ceil(BLOCK_BYTES) {
             let start = block * BLOCK_BYTES;
@@ -69,12 +134,10 @@ impl Packed {
             let Some(bytes) = content.get(start..end) else {
                 break;
             };
-            if ZEROS.get(..bytes.len()) == Some(bytes) {
+            if is_zeros(bytes) {
                 continue;
             }
-            if let Some(byte) = bits.get_mut(block / 8) {
-                *byte |= 1 << (block % 8);
-            }
+            bits.set(block);
             if kept != start {
                 content.copy_within(start..end, kept);
             }
@@ -90,10 +153,31 @@ impl Packed {
 
     /// The bits as they travel: none for a chunk of zeros.
     pub(super) fn bits(&self) -> Vec<u8> {
-        match self.payload_bytes {
-            0 => Vec::new(),
-            _ => self.bits.to_vec(),
+        self.bits.to_vec()
+    }
+
+    /// The short hash of each block.
+    pub(super) fn short_hashes(&self, payload: &[u8]) -> Vec<u8> {
+        let blocks = payload.chunks(BLOCK_BYTES);
+        blocks
+            .flat_map(|block| short(block).to_le_bytes())
+            .collect()
+    }
+
+    /// Leaves out what is not wanted; the rest is moved together at the start of the payload. Which blocks those are, and
+    /// how many bytes.
+    pub(super) fn part(&self, wanted: &Bits, payload: &mut [u8]) -> (Bits, usize) {
+        let (mut part, mut kept, mut at) = (Bits::default(), 0, 0);
+        for block in self.bits.blocks() {
+            let end = (at + BLOCK_BYTES).min(self.payload_bytes);
+            if wanted.has(block) {
+                payload.copy_within(at..end, kept);
+                part.set(block);
+                kept += end - at;
+            }
+            at = end;
         }
+        (part, kept)
     }
 
     /// Reads what came of a chunk of `length` bytes. Whether it is what was sent is not known before its payload is there.
@@ -103,25 +187,20 @@ impl Packed {
         payload_bytes: u32,
         length: usize,
     ) -> Result<Self, Damaged> {
-        let bits = match bits {
-            [] => [0; BITS_BYTES],
-            bits => bits.try_into().map_err(|_| Damaged)?,
-        };
-        let packed = Self {
-            bits,
-            hash: hash.try_into().map_err(|_| Damaged)?,
-            payload_bytes: usize::try_from(payload_bytes).map_err(|_| Damaged)?,
-        };
-        let last = packed.blocks().last();
-        let wanted: usize = packed
-            .blocks()
-            .map(|block| length.saturating_sub(block * BLOCK_BYTES).min(BLOCK_BYTES))
-            .sum();
-        let fits = last.is_none_or(|last| last * BLOCK_BYTES < length);
-        if fits && wanted == packed.payload_bytes {
-            return Ok(packed);
+        let packed = Self::of(Bits::read(bits, length)?, hash, length)?;
+        match u32::try_from(packed.payload_bytes) == Ok(payload_bytes) {
+            true => Ok(packed),
+            false => Err(Damaged),
         }
-        Err(Damaged)
+    }
+
+    /// A chunk that has these blocks.
+    pub(super) fn of(bits: Bits, hash: &[u8], length: usize) -> Result<Self, Damaged> {
+        Ok(Self {
+            payload_bytes: bits.payload_bytes(length),
+            hash: hash.try_into().map_err(|_| Damaged)?,
+            bits,
+        })
     }
 
     /// Whether the payload is what was hashed.
@@ -132,18 +211,10 @@ impl Packed {
         Err(Damaged)
     }
 
-    fn blocks(&self) -> impl Iterator<Item = usize> {
-        let is_set = |block: &usize| {
-            let byte = self.bits.get(block / 8).copied().unwrap_or_default();
-            byte & (1 << (block % 8)) != 0
-        };
-        (0..BITS_BYTES * 8).filter(is_set)
-    }
-
     /// Stretches of the chunk that are to be written: where each begins in it, and how many blocks it has.
     pub(super) fn runs(&self) -> Vec<(usize, usize)> {
         let mut runs: Vec<(usize, usize)> = Vec::new();
-        for block in self.blocks() {
+        for block in self.bits.blocks() {
             match runs.last_mut() {
                 Some((first, count)) if *first + *count == block => *count += 1,
                 _ => runs.push((block, 1)),
@@ -215,6 +286,25 @@ mod tests {
             assert_eq!(came.check(payload), Ok(()));
             assert_eq!(unpack(&came, payload, whole.len()), whole);
         }
+    }
+
+    #[test]
+    fn a_part_has_the_blocks_that_are_wanted_and_no_others() {
+        let whole = content(&[1, 0, 2, 3, 4], 5);
+        let mut bytes = whole.clone();
+        let packed = Packed::pack(&mut bytes);
+        let hashes = packed.short_hashes(&bytes[..packed.payload_bytes]);
+        assert_eq!(hashes.len(), 4 * SHORT_BYTES);
+        assert_eq!(hashes[24..], short(&[4; 5]).to_le_bytes());
+        let mut wanted = Bits::default();
+        // A block of zeros is not sent, whoever wants it.
+        [0, 1, 3, 4].into_iter().for_each(|block| wanted.set(block));
+        let (part, count) = packed.part(&wanted, &mut bytes);
+        assert_eq!(part.blocks().collect::<Vec<_>>(), [0, 3, 4]);
+        assert_eq!(count, part.payload_bytes(whole.len()));
+        assert_eq!(bytes[..count], *content(&[1, 3, 4], 5));
+        assert_eq!(Bits::read(&part.to_vec(), whole.len()), Ok(part));
+        assert_eq!(Bits::read(&part.to_vec(), BLOCK_BYTES), Err(Damaged));
     }
 
     #[test]

@@ -66,6 +66,18 @@ pub(super) const SEED_CHUNKS_MAX: usize = 512 << 10;
 /// How long who asks after a fetch may have its end waited for. Each keeps a thread.
 pub(super) const STATUS_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Chunks whose blocks are told in one answer: 2 KiB for each.
+pub(super) const BLOCK_LISTS_IN_A_PAGE: usize = 64;
+
+/// Parts of chunks that are asked for before the first of them has come: as many as whole chunks on all streams.
+pub(super) const PARTS_ASKED_AHEAD: usize = STREAMS * ASKED_AHEAD;
+
+/// Blocks of seeds that are kept in mind, 8 bytes each: of 4 GiB of data, which are read for it.
+pub(super) const SEED_BLOCKS_MAX: usize = 1 << 20;
+
+/// Chunks whose blocks have been looked for when it is decided whether that is worth it.
+pub(super) const BLOCKS_TRIED: u64 = 256;
+
 /// Fetches that ended and are still told of.
 pub(super) const ENDED_REMEMBERED: usize = 64;
 

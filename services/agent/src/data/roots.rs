@@ -235,6 +235,7 @@ pub(super) fn facts(metadata: &Metadata) -> FileFacts {
         size_bytes: metadata.len(),
         allocated_bytes: metadata.blocks().saturating_mul(512).min(metadata.len()),
         stamp: Some(stamp(metadata)),
+        tells_blocks: true,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use contracts::Status;
 use contracts::data::{Answer, Chunk, Question, Ticket, answer, question};
 
-use super::chunk::CHUNK_BYTES;
+use super::chunk::{self, Bits, CHUNK_BYTES};
 use super::source::Source;
 use super::wire::Connection;
 use super::{Shared, limits, ticket};
@@ -108,7 +108,15 @@ fn answer(
         ticket::check_whole(ticket)?;
     }
     Ok(Said::Answer(match what {
-        question::What::Chunk(index) => return chunk(ticket, source, *index, buffer),
+        question::What::Chunk(index) => return chunk(ticket, source, *index, None, buffer),
+        question::What::Part(part) => {
+            let length = chunk::length(part.index, source.facts.size_bytes);
+            let wanted = Bits::read(&part.blocks, length);
+            let wanted =
+                wanted.map_err(|_| ticket::refused("Such blocks a chunk does not have."))?;
+            return chunk(ticket, source, part.index, Some(wanted), buffer);
+        }
+        question::What::BlocksOf(list) => answer::What::Blocks(source.blocks(list, buffer)?),
         question::What::MapFrom(from) => answer::What::Map(source.map(*from)?),
         question::What::HashesFrom(first) => answer::What::Hashes(source.hashes(*first, buffer)?),
         question::What::Finish(_) => {
@@ -119,18 +127,32 @@ fn answer(
     }))
 }
 
-fn chunk(ticket: &Ticket, source: &Source, index: u64, buffer: &mut [u8]) -> Result<Said, Status> {
+/// A chunk, or those of its blocks that are wanted.
+fn chunk(
+    ticket: &Ticket,
+    source: &Source,
+    index: u64,
+    wanted: Option<Bits>,
+    buffer: &mut [u8],
+) -> Result<Said, Status> {
     if !ticket::covers(ticket, index, source.facts.size_bytes) {
         return Err(ticket::refused(format!(
             "Chunk {index} is outside of the range of the ticket, or of the file."
         )));
     }
     let packed = source.chunk(index, buffer)?;
+    let (blocks, payload_bytes) = match wanted {
+        None => (packed.bits(), packed.payload_bytes),
+        Some(wanted) => {
+            let (part, bytes) = packed.part(&wanted, buffer);
+            (part.to_vec(), bytes)
+        }
+    };
     let chunk = Chunk {
         index,
-        blocks: packed.bits(),
+        blocks,
         hash: packed.hash.to_vec(),
-        payload_bytes: u32::try_from(packed.payload_bytes).unwrap_or(u32::MAX),
+        payload_bytes: u32::try_from(payload_bytes).unwrap_or(u32::MAX),
     };
-    Ok(Said::Chunk(chunk, packed.payload_bytes))
+    Ok(Said::Chunk(chunk, payload_bytes))
 }

@@ -5,7 +5,10 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use contracts::data::{ChunkHashes, ChunkMap, ChunkRun, FileFacts, FileRef, FileStamp};
+use contracts::data::{
+    BlockHashes, ChunkBlocks, ChunkHashes, ChunkList, ChunkMap, ChunkRun, FileFacts, FileRef,
+    FileStamp,
+};
 use contracts::{Code, Status};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -174,6 +177,32 @@ impl Source {
                 0
             },
         })
+    }
+
+    /// Hashes of the blocks of some chunks.
+    pub(super) fn blocks(
+        &self,
+        list: &ChunkList,
+        buffer: &mut [u8],
+    ) -> Result<BlockHashes, Status> {
+        if list.indexes.len() > limits::BLOCK_LISTS_IN_A_PAGE {
+            return Err(Status::new(
+                Code::InvalidArgument,
+                "Blocks of too many chunks are asked for.",
+            ));
+        }
+        let mut chunks = Vec::with_capacity(list.indexes.len());
+        for index in &list.indexes {
+            let packed = self.chunk(*index, buffer)?;
+            let payload = buffer.get(..packed.payload_bytes).unwrap_or_default();
+            chunks.push(ChunkBlocks {
+                index: *index,
+                blocks: packed.bits(),
+                hash: packed.hash.to_vec(),
+                short_hashes: packed.short_hashes(payload),
+            });
+        }
+        Ok(BlockHashes { chunks })
     }
 
     /// The hash of the whole; `None`: too many chunks have not been looked at yet.

@@ -12,6 +12,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde_json::{Value, json};
 use support::eventually;
 
+use crate::chunks;
 use crate::kernel::{self, loopback_bytes};
 use crate::muster::{HOSTS, Muster, text};
 use crate::steps::between;
@@ -223,6 +224,7 @@ async fn forget(muster: &Muster, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[allow(clippy::cast_precision_loss)]
 async fn what_does_not_travel(muster: &mut Muster, whole: u64) -> anyhow::Result<Report> {
     let mut report = Report::new(
         "What travels when part of the image is there",
@@ -254,6 +256,21 @@ async fn what_does_not_travel(muster: &mut Muster, whole: u64) -> anyhow::Result
         percent(share(moved_again.wire_bytes, DATA)),
         "1 %",
     );
+    let releases = chunks::make(&muster.folder().join("peers"))?;
+    let mut came = Vec::new();
+    for (release, name) in releases
+        .iter()
+        .zip(["before.raw", "updated.raw", "anew.raw"])
+    {
+        std::fs::rename(release, image(muster, 0, name))?;
+        came.push(moved(muster, &copy(name, 0)).await?.wire_bytes);
+    }
+    if let [before, updated, anew] = came[..] {
+        let of_it = |bytes| percent(share(bytes, before as f64));
+        let what = "an image's next release, updated in place: of what the one before took";
+        row(what, of_it(updated), "");
+        row("the same, made anew", of_it(anew), "");
+    }
     for (name, id) in muster.every_process()? {
         if name == "agent" {
             let peak = kernel::memory_bytes(id, "VmHWM:")? / 1_000_000;

@@ -6,6 +6,7 @@
 mod aligned;
 mod folder;
 mod local;
+mod parts;
 mod prepare;
 mod seeds;
 mod stream;

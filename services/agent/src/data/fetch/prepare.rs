@@ -5,6 +5,7 @@ use contracts::data::{FileFacts, FileStamp, Open, answer, question};
 use super::super::wire::Connection;
 use super::super::{Shared, chunk};
 use super::Fetch;
+use super::parts;
 use super::seeds::{self, Seeds};
 use super::stream::{Broken, ask, unexpected};
 use super::target::{self, Begun, Target};
@@ -53,7 +54,7 @@ pub(super) fn prepare(
     let Some(target) = opened.take() else {
         return Err(unexpected());
     };
-    let prepared = look_through(shared, fetch, connection, &target);
+    let prepared = look_through(shared, fetch, connection, &target, facts.tells_blocks);
     match prepared {
         Ok(work) => Ok(Some((target, work))),
         Err(broken) => {
@@ -73,6 +74,7 @@ fn look_through(
     fetch: &Fetch,
     connection: &mut Connection,
     target: &Target,
+    tells_blocks: bool,
 ) -> Result<Work, Broken> {
     let mut runs = Runs::default();
     let mut from = 0;
@@ -96,9 +98,12 @@ fn look_through(
         done += chunk::length(index, size_bytes) as u64;
     })?;
     fetch.has(done);
-    let seeds = Seeds::gather(shared, fetch);
+    let mut seeds = Seeds::gather(shared, fetch);
     if !seeds.is_empty() {
-        seeds::take(fetch, &seeds, target, &work, connection)?;
+        seeds::take(fetch, &mut seeds, target, &work, connection)?;
+    }
+    if tells_blocks {
+        parts::take(shared, fetch, &seeds.related(), target, &work, connection)?;
     }
     Ok(work)
 }

@@ -20,8 +20,18 @@ use super::work::Work;
 /// Chunks of files of this host by their hash.
 #[derive(Default)]
 pub(super) struct Seeds {
-    files: Vec<(File, u64)>,
+    files: Vec<Seed>,
     chunks: HashMap<Hash, (usize, u64)>,
+}
+
+/// A file of this host.
+pub(super) struct Seed {
+    pub(super) file: File,
+    pub(super) size_bytes: u64,
+    /// Somebody has said that it holds much of the same.
+    is_named: bool,
+    /// Chunks that were taken from it.
+    hits: u64,
 }
 
 impl Seeds {
@@ -49,7 +59,7 @@ impl Seeds {
     fn add(&mut self, shared: &Shared, seed: &FileRef) -> Result<(), Status> {
         let source = Source::open(&shared.roots, &shared.remembered, seed)?;
         let mut buffer = vec![0; CHUNK_BYTES];
-        let file = self.add_file(shared.roots.open(seed)?, source.facts.size_bytes);
+        let file = self.add_file(shared.roots.open(seed)?, source.facts.size_bytes, true);
         let mut from = 0;
         loop {
             let page = source.hashes(from, &mut buffer)?;
@@ -81,7 +91,7 @@ impl Seeds {
                 .metadata()
                 .is_ok_and(|m| Some(roots::stamp(&m)) == head.stamp);
             if is_same {
-                let file = self.add_file(file, head.size_bytes());
+                let file = self.add_file(file, head.size_bytes(), false);
                 // What cannot be read is not known.
                 let _ = slots.each(head.size_bytes(), |index, hash| {
                     self.add_chunk(file, index, hash);
@@ -91,9 +101,22 @@ impl Seeds {
         }
     }
 
-    fn add_file(&mut self, file: File, size_bytes: u64) -> usize {
-        self.files.push((file, size_bytes));
+    fn add_file(&mut self, file: File, size_bytes: u64, is_named: bool) -> usize {
+        self.files.push(Seed {
+            file,
+            size_bytes,
+            is_named,
+            hits: 0,
+        });
         self.files.len() - 1
+    }
+
+    /// Files that hold other parts of the content too, most likely: those that were named, and those with chunks of it.
+    pub(super) fn related(&self) -> Vec<&Seed> {
+        let is_related = |seed: &&Seed| seed.is_named || seed.hits > 0;
+        let mut related: Vec<&Seed> = self.files.iter().filter(is_related).collect();
+        related.sort_by_key(|seed| std::cmp::Reverse((seed.is_named, seed.hits)));
+        related
     }
 
     fn add_chunk(&mut self, file: usize, index: u64, hash: &Hash) {
@@ -104,23 +127,26 @@ impl Seeds {
     }
 
     /// Reads a chunk of this content. `None`: there is none, or it is not what it was any more.
-    fn read(&self, hash: &Hash, length: usize, buffer: &mut Aligned) -> Option<Packed> {
+    fn read(&mut self, hash: &Hash, length: usize, buffer: &mut Aligned) -> Option<Packed> {
         let (file, index) = self.chunks.get(hash)?;
-        let (file, size_bytes) = self.files.get(*file)?;
-        let there = chunk::length(*index, *size_bytes);
+        let seed = self.files.get_mut(*file)?;
+        let there = chunk::length(*index, seed.size_bytes);
         let content = buffer.first(CHUNK_BYTES);
         content.fill(0);
         let bytes = content.get_mut(..there)?;
-        file.read_exact_at(bytes, chunk::offset(*index)).ok()?;
+        let at = chunk::offset(*index);
+        seed.file.read_exact_at(bytes, at).ok()?;
         let packed = Packed::pack(buffer.first(length));
-        (packed.hash == *hash).then_some(packed)
+        let is_same = packed.hash == *hash;
+        seed.hits += u64::from(is_same);
+        is_same.then_some(packed)
     }
 }
 
 /// Takes what is here, as the source's hashes say.
 pub(super) fn take(
     fetch: &Fetch,
-    seeds: &Seeds,
+    seeds: &mut Seeds,
     target: &Target,
     work: &Work,
     connection: &mut Connection,

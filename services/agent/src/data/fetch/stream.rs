@@ -117,7 +117,7 @@ fn pump(
 }
 
 /// Waits for the throttles of the transfer and of the host.
-fn wait_for_turn(shared: &Shared, fetch: &Fetch, bytes: usize) -> Result<(), Broken> {
+pub(super) fn wait_for_turn(shared: &Shared, fetch: &Fetch, bytes: usize) -> Result<(), Broken> {
     let is_wanted = || !fetch.is_stopped();
     let may = fetch.throttle.wait(bytes, is_wanted) && shared.throttle.wait(bytes, is_wanted);
     match may {

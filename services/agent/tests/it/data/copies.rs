@@ -104,6 +104,44 @@ async fn what_the_host_has_already_does_not_travel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_chunks_that_are_new_only_the_blocks_travel_that_the_host_does_not_have() {
+    const BLOCK: usize = 4096;
+    let authority = Authority::new();
+    let (from, to) = (Site::new("h1", &authority), Site::new("h2", &authority));
+    let all: Vec<u64> = (0..40).collect();
+    from.make("old.raw", 40 * MIB, &all, 1);
+    let old = from.read("old.raw");
+    // In all chunks but the first a block is new, or everything lies three blocks further on, and the end within a block.
+    let mut updated = old.clone();
+    for block in updated.chunks_mut(BLOCK).skip(333).step_by(256) {
+        block.copy_from_slice(&noise(99)[..BLOCK]);
+    }
+    let (start, rest) = old.split_at(1 << 20);
+    let anew = [start, &noise(98)[..3 * BLOCK], rest, b"end"].concat();
+    let fetch = async |id: &str, name: &str| {
+        let signed = authority.sign(&Ticket {
+            source: Some(image(name)),
+            target: Some(image(&format!("{id}.raw"))),
+            ..ticket(id, &from, &to, name)
+        });
+        to.end().fetch(pull(signed, from.port())).unwrap();
+        let status = done(to.end(), id).await;
+        assert!(
+            to.read(&format!("{id}.raw")) == from.read(name),
+            "{id} is another"
+        );
+        status
+    };
+    fetch("first", "old.raw").await;
+    for (name, content) in [("updated", updated), ("anew", anew)] {
+        std::fs::write(from.path(&format!("{name}.raw")), content).unwrap();
+        let status = fetch(name, &format!("{name}.raw")).await;
+        assert!(status.bytes_received < 40 * MIB * 2 / 100, "{status:?}");
+        assert!(status.bytes_reused > 39 * MIB, "{status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_on_one_host_goes_over_no_connection() {
     let authority = Authority::new();
     let host = Site::new("h1", &authority);

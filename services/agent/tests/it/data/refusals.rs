@@ -4,7 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 
-use contracts::data::{Answer, Encryption, Hello, Open, Question, answer, question};
+use contracts::data::{
+    Answer, ChunkList, ChunkPart, Encryption, Hello, Open, Question, answer, question,
+};
 use contracts::{Code, Status};
 
 use super::*;
@@ -165,6 +167,19 @@ async fn what_a_ticket_is_not_for_is_not_given() {
     assert_eq!(refused(&part, question::What::HashesFrom(0)), denied);
     assert_eq!(refused(&whole, question::What::Chunk(4)), denied);
     assert_eq!(refused(&whole, question::What::Chunk(u64::MAX / 7)), denied);
+    // Blocks of chunks: of a file as a whole, of chunks that it has, of blocks that a chunk has, and not of all at once.
+    let blocks_of = |indexes: Vec<u64>| question::What::BlocksOf(ChunkList { indexes });
+    let blocks = |index: u64, blocks: &[u8]| {
+        let blocks = blocks.to_vec();
+        question::What::Part(ChunkPart { index, blocks })
+    };
+    assert_eq!(refused(&part, blocks_of(vec![1])), denied);
+    assert_eq!(refused(&part, blocks(1, &[1; 32])), denied);
+    assert_eq!(refused(&whole, blocks(4, &[])), denied);
+    assert_eq!(refused(&whole, blocks(0, &[1; 31])), denied);
+    for indexes in [vec![0; 65], vec![u64::MAX]] {
+        assert_eq!(refused(&whole, blocks_of(indexes)), Code::InvalidArgument);
+    }
     let mut stranger = Stranger::with(&from, authority.sign(&plain(part)));
     assert_eq!(
         stranger.ask(question::What::Chunk(1)).unwrap_err().code(),
