@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use super::limits;
+use super::room;
 use crate::data::{below, stamp};
 use crate::hypervisor::qemu::disk_look::{At, Disk, DiskLook};
 
@@ -111,17 +111,6 @@ fn refused(path: &str, why: &str, action: &str) -> Status {
         .action(action)
 }
 
-fn failed(path: &str, error: &dyn std::fmt::Display) -> Status {
-    let why = error.to_string();
-    let message = format!("File {} could not be made: {why}.", names::shorten(path));
-    match why.contains("No space left") || why.contains("File too large") {
-        true => Status::new(Code::ResourceExhausted, message)
-            .action("Free room on the share, then restart the job."),
-        false => Status::internal(message).action("Look at the disk of the library server."),
-    }
-    .about(object(path))
-}
-
 /// Opens the file that the caller means, and looks at it.
 async fn look(
     disks: &DiskLook,
@@ -176,21 +165,7 @@ async fn check_room(
         .await;
     let needed =
         measured.map_err(|why| refused(&request.path, &why, "Look at the file with qemu-img."))?;
-    let needed = needed.saturating_add(limits::SHARE_FREE_BYTES_MIN);
-    let stat = rustix::fs::fstatvfs(&place.folder).map_err(|e| failed(&request.target_path, &e))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free >= needed {
-        return Ok(());
-    }
-    let message = format!(
-        "The share has {} MiB free, and file {} needs {} MiB.",
-        free >> 20,
-        names::shorten(&request.target_path),
-        needed >> 20
-    );
-    Err(Status::new(Code::ResourceExhausted, message)
-        .about(object(&request.target_path))
-        .action("Free room on the share."))
+    room::check(&place.folder, root, object(&request.target_path), needed)
 }
 
 /// Converts a disk, or only says why not.
@@ -203,7 +178,7 @@ pub(super) async fn convert(
     let target = request.target_path.as_str();
     names::check_disk_path("target_path", target, &request.format)?;
     let place = Place::open(root, target, &request.conversion_id)?;
-    let not_made = |error: io::Error| failed(target, &error);
+    let not_made = |error: io::Error| room::not_made(root, object(target), error);
     if place.is_made().map_err(not_made)? {
         return Ok(());
     }
@@ -240,13 +215,14 @@ async fn fill(
     place: &Place,
 ) -> Result<(), Status> {
     let target = request.target_path.as_str();
-    place.make_part().map_err(|error| failed(target, &error))?;
+    let not_made = |error: io::Error| room::not_made(root, object(target), error);
+    place.make_part().map_err(not_made)?;
     let from = At::whole(root.join(&request.path));
     let to = place.path.join(&place.part);
     let converted = disks.convert(disk, &from, &to, &request.format).await;
-    converted.map_err(|why| failed(target, &why))?;
+    converted.map_err(|why| room::not_made(root, object(target), why))?;
     // Half of one content and half of another is nobody's disk.
-    let metadata = file.metadata().map_err(|error| failed(target, &error))?;
+    let metadata = file.metadata().map_err(not_made)?;
     let modified_ms = stamp(&metadata).modified_ns / 1_000_000;
     if (metadata.len(), modified_ms) != (request.file_bytes, request.modified_ms) {
         let why = "was changed while it was converted";
@@ -256,7 +232,7 @@ async fn fill(
             "Stop what writes to it, then ask anew.",
         ));
     }
-    place.finish(file).map_err(|error| failed(target, &error))
+    place.finish(file).map_err(not_made)
 }
 
 /// Keeps what a conversion has made, or stops it and removes that. What is another's stays.
@@ -277,7 +253,7 @@ pub(super) fn end(
         place.remove(&place.part)?;
         place.folder.sync_all()
     };
-    ended().map_err(|error| failed(target, &error))
+    ended().map_err(|error| room::not_made(root, object(target), error))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use contracts::stored::StoredVm;
 use crate::clones::{holds, path_of, write};
 use crate::host::{Host, request};
 
-fn pack(vm_id: &str) -> PackVmRequest {
+pub(crate) fn pack(vm_id: &str) -> PackVmRequest {
     PackVmRequest {
         operation_id: "j/pack".to_owned(),
         vm_id: vm_id.to_owned(),
@@ -30,7 +30,7 @@ fn parcels(host: &Host) -> PathBuf {
     host.dir.path().join("ds/parcels")
 }
 
-fn names(host: &Host) -> Vec<String> {
+pub(crate) fn names(host: &Host) -> Vec<String> {
     let entries = std::fs::read_dir(parcels(host)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.collect();

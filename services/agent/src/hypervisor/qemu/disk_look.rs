@@ -127,13 +127,16 @@ impl DiskLook {
 
     /// Room that what a disk holds takes, about, whatever the format.
     pub(crate) async fn measure(&self, disk: &Disk, at: &At) -> Result<u64, String> {
+        let node = node(at, driver(disk.format).unwrap_or(RAW));
+        self.measure_node(&node).await
+    }
+
+    /// The same of a block node with what lies below it.
+    pub(super) async fn measure_node(&self, node: &Value) -> Result<u64, String> {
         let mut command = self.confinement.limited_command(&self.qemu_img);
         command
             .args(["measure", "-U", "--output=json", "-O", "qcow2"])
-            .arg(format!(
-                "json:{}",
-                node(at, driver(disk.format).unwrap_or(RAW))
-            ));
+            .arg(format!("json:{node}"));
         let output = tool::run_well(command, limits::IMAGE_CHECK_TIMEOUT).await;
         let output = output.map_err(|error| format!("could not be measured: {error}"))?;
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();

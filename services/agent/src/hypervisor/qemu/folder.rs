@@ -152,10 +152,18 @@ pub(super) fn check_runtime_dir(dir: &Path) -> Result<(), String> {
 /// Writes a file that is whole or not there, whatever happens meanwhile.
 pub(super) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let tmp = path.with_extension("new");
-    let mut file = File::create(&tmp)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&tmp, path)?;
+    let write = || {
+        let mut file = File::create(&tmp)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&tmp, path)
+    };
+    let written = write();
+    if written.is_err() {
+        // Half a file helps nobody, least of all on a disk that is full.
+        let _ = fs::remove_file(&tmp);
+    }
+    written?;
     sync_parent(path)
 }
 

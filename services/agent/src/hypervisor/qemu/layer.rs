@@ -90,18 +90,33 @@ pub(super) async fn freeze(machine: &Machine) -> Result<Definition, Status> {
     let room = 2 * EMPTY_DISK_BYTES * machine.definition.disks.len() as u64;
     let what = format!("a linked clone of {}", machine.name());
     machine.datastore.check_room(room, &what)?;
-    let failed = |why: String| machine.failed("cloned", why);
-    for (before, after) in &moving {
-        prepare(machine, before, after).await.map_err(failed)?;
-    }
-    if !moving.is_empty() {
-        let done = lay_down(machine, &moving).and_then(|()| definition.store(&machine.folder));
-        if let Err(error) = done {
-            recover(machine);
-            return Err(failed(error.to_string()));
+    let laid = async {
+        for (before, after) in &moving {
+            prepare(machine, before, after).await?;
         }
+        if moving.is_empty() {
+            return Ok(());
+        }
+        let laid = lay_down(machine, &moving).and_then(|()| definition.store(&machine.folder));
+        laid.map_err(|error| error.to_string())
+    };
+    if let Err(why) = laid.await {
+        take_back(machine, &moving);
+        return Err(machine.not_written("cloned", why));
     }
     Ok(definition)
+}
+
+/// Has the machine as it was, and removes what was made beside its disks.
+fn take_back(machine: &Machine, moving: &[(&Disk, &Disk)]) {
+    recover(machine);
+    // Where a disk is not back, the new definition may have reached the disk, which names what was made.
+    let is_back = |disk: &Disk| machine.folder.file(&disk.file).exists();
+    for (_, after) in moving.iter().filter(|(before, _)| is_back(before)) {
+        if let Err(error) = folder::remove_file(&machine.folder.file(&after.file)) {
+            tracing::warn!(machine = machine.name(), file = after.file, %error, "left of a clone that was not made");
+        }
+    }
 }
 
 /// Makes the overlay that takes the place of a disk, and has the disk's header name what it lies on as it will see it.

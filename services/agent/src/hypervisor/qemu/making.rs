@@ -55,15 +55,23 @@ pub(super) struct Whole {
     pub(super) datastore: PathBuf,
     pub(super) layers: Vec<Layer>,
     pub(super) virtual_bytes: u64,
-    /// Room that a copy may take.
-    pub(super) bytes: u64,
+}
+
+impl Whole {
+    /// Room that a copy takes. What is compressed takes more in it than in its own file, so files say nothing.
+    pub(super) async fn measure(&self, environment: &Environment) -> u64 {
+        let chain = blocks::chain(&self.layers, &self.datastore);
+        let measured = environment.disks.measure_node(&chain).await;
+        // One that takes long to measure needs no more than it is large.
+        measured.unwrap_or(self.virtual_bytes)
+    }
 }
 
 impl Plan {
     /// Room that the disk takes at first.
-    fn bytes(&self) -> u64 {
+    async fn bytes(&self, environment: &Environment) -> u64 {
         match &self.content {
-            Content::Copy(whole) => whole.bytes,
+            Content::Copy(whole) => whole.measure(environment).await,
             Content::Foreign(foreign) => foreign.bytes,
             Content::Empty => EMPTY_DISK_BYTES,
             Content::Received(_) => 0,
@@ -82,10 +90,11 @@ pub(super) async fn make(
     let variables = variables_of(environment, &definition, variables)?;
     let seed_bytes = told.as_ref().map_or(0, |_| seed::bytes());
     let variables_bytes = variables.as_ref().map_or(0, |_| firmware::VARIABLES_BYTES);
-    datastore.check_room(
-        plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes + variables_bytes,
-        &format!("machine {}", definition.name),
-    )?;
+    let mut bytes = seed_bytes + variables_bytes;
+    for plan in plans {
+        bytes = bytes.saturating_add(plan.bytes(environment).await);
+    }
+    datastore.check_room(bytes, &format!("machine {}", definition.name))?;
     let vm_id = &definition.vm_id;
     let folder = unfinished(datastore, vm_id);
     let failed = |error: io::Error| not_made(&definition, datastore, &error.to_string());
@@ -146,7 +155,7 @@ fn not_made(definition: &Definition, datastore: &Datastore, why: &str) -> Status
         "{} could not be made on datastore {}: {why}.",
         definition.name, datastore.name
     );
-    let (code, action) = if why.contains("No space left") || why.contains("File too large") {
+    let (code, action) = if tool::is_want_of_room(why) {
         (
             Code::ResourceExhausted,
             "Free room on the datastore, or use another one.",

@@ -40,7 +40,7 @@ mod save;
 mod seed;
 mod start;
 mod stop;
-mod tool;
+pub(crate) mod tool;
 mod users;
 mod watch;
 mod work;

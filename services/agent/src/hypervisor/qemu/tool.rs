@@ -37,6 +37,17 @@ impl Output {
     }
 }
 
+/// Whether something went wrong for want of room, as programs and the system say it.
+pub(crate) fn is_want_of_room(why: &str) -> bool {
+    let words = [
+        "No space left",
+        "Disk quota exceeded",
+        "Quota exceeded",
+        "File too large",
+    ];
+    words.iter().any(|words| why.contains(words))
+}
+
 /// Runs a program; ends it when the time is over or the caller gives up.
 pub(super) async fn run(mut command: Command, limit: Duration) -> Result<Output, ToolError> {
     let program = program_name(&command);
