@@ -125,9 +125,8 @@ async fn run_machine(
     let made = std::fs::write(&disk, probe_sector::disk());
     made.and_then(|()| confinement.hand_over(&disk))
         .map_err(|e| format!("the probe's disk was not written: {e}"))?;
-    let child = command(qemu, confinement, &disk, accelerator)
-        .spawn()
-        .map_err(|e| format!("QEMU could not be run: {e}"));
+    let child = tool::spawn(command(qemu, confinement, &disk, accelerator)).await;
+    let child = child.map_err(|e| format!("QEMU could not be run: {e}"));
     let outcome = match child {
         Ok(child) => timeout(limits::PROBE_TIMEOUT, end_of(child)).await,
         Err(why) => Ok(Err(why)),
