@@ -13,7 +13,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use contracts::Status;
 
@@ -123,9 +123,9 @@ fn take_back(machine: &Machine, moving: &[(&Disk, &Disk)]) {
 async fn prepare(machine: &Machine, before: &Disk, after: &Disk) -> Result<(), String> {
     let environment = &machine.environment;
     let path = machine.folder.file(&after.file);
-    make_file(machine, &path).map_err(|error| error.to_string())?;
-    let made = making::make_empty(environment, &machine.datastore, &path, after).await;
-    made.map_err(|error| error.to_string())?;
+    // One that was left by an attempt before is made anew.
+    folder::remove_file(&path).map_err(|error| error.to_string())?;
+    making::make_empty(environment, &machine.datastore, &path, after).await?;
     let Some(base) = before.backing.first() else {
         return Ok(());
     };
@@ -144,12 +144,6 @@ async fn prepare(machine: &Machine, before: &Disk, after: &Disk) -> Result<(), S
         .arg(machine.folder.file(&before.file));
     let rebased = tool::run_well(command, limits::IMAGE_INFO_TIMEOUT).await;
     rebased.map(drop).map_err(|error| error.to_string())
-}
-
-/// One that was left by an attempt before is made anew.
-fn make_file(machine: &Machine, path: &Path) -> io::Result<()> {
-    folder::remove_file(path)?;
-    making::make_file(&machine.environment.confinement, path)
 }
 
 /// Renames the disks to layers, everything on disk before.

@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::{Code, ObjectRef, Status};
+use tokio::process::Command;
 
 use super::confinement::Confinement;
 use super::datastore::Datastore;
@@ -14,7 +16,7 @@ use super::definition::{Definition, Disk, Format, Layer};
 use super::folder::{self, CREATING, Folder};
 use super::foreign_disk::Foreign;
 use super::machine::Machine;
-use super::tool::{self, ToolError};
+use super::tool;
 use super::{Environment, blocks, firmware, seed};
 use crate::core::seed::Seed;
 use crate::limits;
@@ -102,14 +104,11 @@ pub(super) async fn make(
     let made = async {
         fill(environment, datastore, &folder, plans, told).await?;
         let copied = variables.map(|from| firmware::copy_variables(environment, &from, &folder));
-        copied
-            .unwrap_or(Ok(()))
-            .map_err(|error| error.to_string())?;
-        definition.store(&folder).map_err(|error| error.to_string())
+        copied.unwrap_or(Ok(())).map_err(said)?;
+        definition.store(&folder).map_err(said)
     };
     let named = made.await.and_then(|()| {
-        folder::rename_durably(folder.path(), datastore.folder(vm_id).path())
-            .map_err(|error| error.to_string())
+        folder::rename_durably(folder.path(), datastore.folder(vm_id).path()).map_err(said)
     });
     if let Err(why) = named {
         discard(datastore, vm_id);
@@ -180,7 +179,7 @@ async fn fill(
 ) -> Result<(), String> {
     // QEMU may pass through the folder to its files; others may not even list it.
     let made = fs::DirBuilder::new().mode(0o711).create(folder.path());
-    made.map_err(|error| error.to_string())?;
+    made.map_err(said)?;
     for plan in plans {
         make_disk(environment, datastore, folder, plan).await?;
     }
@@ -192,7 +191,7 @@ async fn fill(
             seed::check(&path).and_then(|()| take(confinement, &path, &folder.file(seed::FILE)))
         }
     };
-    seeded.map_err(|error| error.to_string())
+    seeded.map_err(said)
 }
 
 async fn make_disk(
@@ -202,22 +201,19 @@ async fn make_disk(
     plan: &Plan,
 ) -> Result<(), String> {
     let path = folder.file(&plan.disk.file);
-    let confinement = &environment.confinement;
-    let made = match &plan.content {
-        Content::Received(from) => take(confinement, from, &path),
-        Content::Copy(_) | Content::Empty | Content::Foreign(_) => make_file(confinement, &path),
-    };
-    made.map_err(|error| error.to_string())?;
-    if let Content::Foreign(foreign) = &plan.content {
-        let converted = foreign.convert(&environment.disks, &path).await;
-        converted.map_err(|why| format!("disk {} {why}", plan.disk.id))?;
+    let disk = &plan.disk;
+    match &plan.content {
+        Content::Empty => make_empty(environment, datastore, &path, disk).await?,
+        Content::Copy(whole) => copy(environment, whole, &path, disk.size_bytes).await?,
+        Content::Received(from) => {
+            take(&environment.confinement, from, &path).map_err(said)?;
+        }
+        Content::Foreign(foreign) => {
+            make_file(&environment.confinement, &path).map_err(said)?;
+            let converted = foreign.convert(&environment.disks, &path).await;
+            converted.map_err(|why| format!("disk {} {why}", disk.id))?;
+        }
     }
-    let filled = match &plan.content {
-        Content::Copy(whole) => copy(environment, whole, &path, plan.disk.size_bytes).await,
-        Content::Empty => make_empty(environment, datastore, &path, &plan.disk).await,
-        Content::Received(_) | Content::Foreign(_) => Ok(()),
-    };
-    filled.map_err(|error| error.to_string())?;
     // qemu-img does not wait for the disk.
     sync(&path).await
 }
@@ -233,6 +229,10 @@ pub(super) fn make_file(confinement: &Confinement, path: &Path) -> io::Result<()
     confinement.hand_over(path)
 }
 
+fn said(error: io::Error) -> String {
+    error.to_string()
+}
+
 /// Gives a file that has come a second name in a machine's folder. The first goes when the machine is whole.
 fn take(confinement: &Confinement, from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to)?;
@@ -246,16 +246,17 @@ pub(super) async fn sync(path: &Path) -> Result<(), String> {
     synced
         .map_err(io::Error::other)
         .and_then(|synced| synced)
-        .map_err(|error| error.to_string())
+        .map_err(said)
 }
 
-/// An overlay or a blank disk. `-u`: the size is known, and the image need not be opened again.
+/// Makes an overlay or a blank disk. `-u`: the size is known, and the image need not be opened again.
 pub(super) async fn make_empty(
     environment: &Environment,
     datastore: &Datastore,
     path: &Path,
     disk: &Disk,
-) -> Result<(), ToolError> {
+) -> Result<(), String> {
+    make_file(&environment.confinement, path).map_err(said)?;
     let mut command = environment.confinement.command(&environment.qemu_img);
     command.args(["create", "-q", "-f", "qcow2", "-u"]);
     if let Some(base) = disk.backing.first() {
@@ -266,9 +267,12 @@ pub(super) async fn make_empty(
     }
     command.arg(path).arg(disk.size_bytes.to_string());
     tracing::debug!(disk = disk.id, datastore = datastore.name, "making a disk");
-    tool::run_well(command, limits::IMAGE_INFO_TIMEOUT)
-        .await
-        .map(drop)
+    run(command, limits::IMAGE_INFO_TIMEOUT).await
+}
+
+async fn run(command: Command, limit: Duration) -> Result<(), String> {
+    let ran = tool::run_well(command, limit).await;
+    ran.map(drop).map_err(|error| error.to_string())
 }
 
 /// The name of an image in the header of a machine's disk. Relative, so that the datastore may be mounted elsewhere;
@@ -277,13 +281,14 @@ fn seen_from_machine(file: &str) -> PathBuf {
     Path::new("../..").join(file)
 }
 
-/// Shares the blocks of what is one file where the filesystem can, else copies the chain as a whole.
+/// Makes a copy: shares the blocks of what is one file where the filesystem can, else copies the chain as a whole.
 pub(super) async fn copy(
     environment: &Environment,
     whole: &Whole,
     path: &Path,
     size_bytes: u64,
-) -> Result<(), ToolError> {
+) -> Result<(), String> {
+    make_file(&environment.confinement, path).map_err(said)?;
     if !is_reflinked(whole, path).await {
         let mut command = environment.confinement.command(&environment.qemu_img);
         let chain = format!("json:{}", blocks::chain(&whole.layers, &whole.datastore));
@@ -291,7 +296,7 @@ pub(super) async fn copy(
             .args(["convert", "-q", "-O", "qcow2"])
             .arg(chain)
             .arg(path);
-        tool::run_well(command, limits::IMAGE_COPY_TIMEOUT).await?;
+        run(command, limits::IMAGE_COPY_TIMEOUT).await?;
     }
     if size_bytes > whole.virtual_bytes {
         let mut command = environment.confinement.command(&environment.qemu_img);
@@ -299,7 +304,7 @@ pub(super) async fn copy(
             .args(["resize", "-q", "-f", "qcow2"])
             .arg(path)
             .arg(size_bytes.to_string());
-        tool::run_well(command, limits::IMAGE_INFO_TIMEOUT).await?;
+        run(command, limits::IMAGE_INFO_TIMEOUT).await?;
     }
     Ok(())
 }

@@ -144,9 +144,7 @@ async fn pack_disk(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> 
 async fn copy(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> Result<(), String> {
     let environment = &machine.environment;
     folder::remove_file(to).map_err(|error| error.to_string())?;
-    making::make_file(&environment.confinement, to).map_err(|error| error.to_string())?;
-    let copied = making::copy(environment, whole, to, disk.size_bytes).await;
-    copied.map_err(|error| error.to_string())?;
+    making::copy(environment, whole, to, disk.size_bytes).await?;
     making::sync(to).await
 }
 
