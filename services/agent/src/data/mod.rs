@@ -50,7 +50,7 @@ pub use self::api::Api;
 pub(crate) use self::enroll::keep_enrolled;
 pub use self::identity::Key;
 pub use self::roots::Roots;
-pub(crate) use self::roots::{PARCEL_ENDING, below, stamp};
+pub(crate) use self::roots::{PARCEL_ENDING, below, rename_unless_there, stamp};
 
 /// What a data end is made of.
 pub struct Settings {

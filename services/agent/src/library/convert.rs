@@ -2,25 +2,27 @@
 //!
 //! | file | means |
 //! |---|---|
-//! | `.<name>.<conversion>.part`, and no `<name>` | a conversion that has not ended; asked again it begins anew |
-//! | `<name>` is a second name of `.<name>.<conversion>.part` | it is whole and on disk, and its conversion may still be taken back |
+//! | `.<name>.<conversion>.part` | a conversion that has not ended; asked again it begins anew |
+//! | `.<name>.<conversion>.made` says which file `<name>` is | it is whole and on disk, and its conversion may still be taken back |
 //! | `<name>` alone | the conversion was ended and what it made is kept |
+//!
+//! Nothing here needs a second name of a file, which some filesystems cannot give.
 
 use std::collections::HashMap;
-use std::fs::{File, Permissions};
-use std::io;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use contracts::library::{ConvertRequest, EndConversionRequest};
 use contracts::{Code, ObjectRef, Status, names};
-use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use super::room;
-use crate::data::{below, stamp};
+use super::{limits, room};
+use crate::data::{below, rename_unless_there, stamp};
 use crate::hypervisor::qemu::disk_look::{At, Disk, DiskLook};
 
 /// Conversions that are under way, so that they can be stopped.
@@ -39,6 +41,8 @@ struct Place {
     path: PathBuf,
     name: String,
     part: String,
+    /// Says which file was made, by its size and when it was last written.
+    mark: String,
 }
 
 impl Place {
@@ -55,15 +59,21 @@ impl Place {
             path: root.join(folder),
             name: name.to_owned(),
             part: format!(".{name}.{conversion_id}.part"),
+            mark: format!(".{name}.{conversion_id}.made"),
         })
     }
 
-    /// The inode of a name; `None`: there is none.
-    fn inode(&self, name: &str) -> io::Result<Option<u64>> {
-        match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+    /// A file as it is now; `None`: there is none.
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Option<File>> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR) {
             Err(Errno::NOENT) => Ok(None),
-            stat => Ok(Some(stat?.st_ino)),
+            file => Ok(Some(File::from(file?))),
         }
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(self.open_file(&self.name, OFlags::PATH)?.is_some())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -75,29 +85,52 @@ impl Place {
 
     /// Whether this conversion has made the file that has the name.
     fn is_made(&self) -> io::Result<bool> {
-        let (there, part) = (self.inode(&self.name)?, self.inode(&self.part)?);
-        Ok(there.is_some() && there == part)
+        let there = self.open_file(&self.name, OFlags::PATH)?;
+        let mark = self.open_file(&self.mark, OFlags::RDONLY)?;
+        let (Some(there), Some(mark)) = (there, mark) else {
+            return Ok(false);
+        };
+        let mut said = String::new();
+        mark.take(limits::MARK_BYTES_MAX)
+            .read_to_string(&mut said)?;
+        Ok(said == sign(&there.metadata()?))
+    }
+
+    /// Removes what a conversion has made that has not ended.
+    fn clear(&self) -> io::Result<()> {
+        self.remove(&self.part)?;
+        self.remove(&self.mark)
     }
 
     fn make_part(&self) -> io::Result<()> {
-        self.remove(&self.part)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        openat(&self.folder, &self.part, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(())
+        self.clear()?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        self.open_file(&self.part, flags).map(drop)
     }
 
     /// Gives the whole file its name, on disk before. It belongs to whom the other does.
     fn finish(&self, source: &File) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let part = File::from(openat(&self.folder, &self.part, flags, Mode::empty())?);
+        let part = self.open_file(&self.part, OFlags::RDONLY)?;
+        let part = part.ok_or(io::ErrorKind::NotFound)?;
         let like = source.metadata()?;
         fchown(&part, Some(like.uid()), Some(like.gid()))?;
         part.set_permissions(Permissions::from_mode(like.mode() & 0o666))?;
         part.sync_all()?;
-        let (folder, empty) = (&self.folder, AtFlags::empty());
-        linkat(folder, &self.part, folder, &self.name, empty)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        if let Some(mut mark) = self.open_file(&self.mark, flags)? {
+            mark.write_all(sign(&part.metadata()?).as_bytes())?;
+            mark.sync_all()?;
+        }
+        self.folder.sync_all()?;
+        rename_unless_there(&self.folder, &self.part, &self.name)?;
         self.folder.sync_all()
     }
+}
+
+/// Which file it is, as long as nobody writes to it. Inodes would say it better, but not every filesystem keeps them.
+fn sign(file: &Metadata) -> String {
+    let stamp = stamp(file);
+    format!("{} {}", stamp.size_bytes, stamp.modified_ns)
 }
 
 fn object(path: &str) -> ObjectRef {
@@ -182,7 +215,7 @@ pub(super) async fn convert(
     if place.is_made().map_err(not_made)? {
         return Ok(());
     }
-    if place.inode(&place.name).map_err(not_made)?.is_some() {
+    if place.is_there().map_err(not_made)? {
         let message = format!("There is a file {} already.", names::shorten(target));
         return Err(Status::already_exists(object(target), message)
             .action("Choose another path, or remove that file."));
@@ -201,7 +234,7 @@ pub(super) async fn convert(
     let stopped = || Status::new(Code::Cancelled, "The conversion was stopped.");
     let made = made.unwrap_or_else(|| Err(stopped()));
     if made.is_err() && !place.is_made().unwrap_or(true) {
-        let _ = place.remove(&place.part);
+        let _ = place.clear();
     }
     made
 }
@@ -250,7 +283,7 @@ pub(super) fn end(
         if !request.keep && place.is_made()? {
             place.remove(&place.name)?;
         }
-        place.remove(&place.part)?;
+        place.clear()?;
         place.folder.sync_all()
     };
     ended().map_err(|error| room::not_made(root, object(target), error))

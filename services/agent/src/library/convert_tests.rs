@@ -180,27 +180,40 @@ async fn what_cannot_be_is_refused_with_the_reason_and_leaves_nothing() {
 async fn after_a_crash_at_any_point_a_conversion_goes_on_or_is_taken_back() {
     let share = Share::new().await;
     let request = share.request("a.qcow2", "b.raw", "raw");
-    let (part, whole) = (
+    let (part, mark, whole) = (
         share.dir.path().join(".b.raw.c1.part"),
+        share.dir.path().join(".b.raw.c1.made"),
         share.dir.path().join("b.raw"),
     );
-    // Half of it was there.
+    // Half of it was there, or all of it without its name.
     std::fs::write(&part, "half").unwrap();
+    std::fs::write(&mark, "4 1").unwrap();
     share.convert(&request).await.unwrap();
     let made = std::fs::metadata(&whole).unwrap();
-    assert_eq!((made.len(), made.nlink()), (9 << 20, 2));
+    // It has one name: no filesystem is asked for a second.
+    assert_eq!((made.len(), made.nlink()), (9 << 20, 1));
+    assert!(mark.exists() && !part.exists());
     // It was whole, and nobody heard of it.
     share.convert(&request).await.unwrap();
     assert_eq!(std::fs::metadata(&whole).unwrap().ino(), made.ino());
     share.end("b.raw", false);
-    assert!(!whole.exists() && !part.exists());
+    assert!(!whole.exists() && !mark.exists());
     share.end("b.raw", false);
+
+    // Somebody has put another file there since.
+    share.convert(&request).await.unwrap();
+    std::fs::write(&whole, "another's").unwrap();
+    let refused = share.convert(&request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    share.end("b.raw", false);
+    assert!(whole.exists() && !mark.exists());
+    std::fs::remove_file(&whole).unwrap();
 
     // What was kept, or is another's, stays.
     share.convert(&request).await.unwrap();
     share.end("b.raw", true);
     share.end("b.raw", false);
-    assert!(whole.exists() && !part.exists());
+    assert!(whole.exists() && !mark.exists());
 
     // One that is under way is stopped.
     let token = CancellationToken::new();

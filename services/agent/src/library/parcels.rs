@@ -14,14 +14,11 @@ use std::path::{Path, PathBuf};
 
 use contracts::library::{CloseParcelRequest, OpenParcelRequest, OpenParcelResponse, ParcelPlace};
 use contracts::{ObjectRef, Status, names, stored};
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::room;
-use crate::data::{PARCEL_ENDING, below};
+use crate::data::{PARCEL_ENDING, below, rename_unless_there};
 
 /// Only the agent's while it is not whole.
 const HIDDEN_MODE: Mode = Mode::RWXU;
@@ -130,22 +127,8 @@ impl Place {
             give(&opened, &like, most)?;
         }
         give(folder, &like, 0o777)?;
-        self.rename()?;
+        rename_unless_there(&self.above, &self.hidden, &self.name)?;
         self.above.sync_all()
-    }
-
-    /// Replaces nothing, whoever made it meanwhile.
-    fn rename(&self) -> io::Result<()> {
-        let (above, hidden, name) = (&self.above, &self.hidden, &self.name);
-        match renameat_with(above, hidden, above, name, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL) => {}
-            renamed => return Ok(renamed?),
-        }
-        // A filesystem that cannot look and rename in one.
-        match self.is_there(name)? {
-            true => Err(io::ErrorKind::AlreadyExists.into()),
-            false => Ok(renameat(above, hidden, above, name)?),
-        }
     }
 
     /// Removes what has come of the parcel. What others have put there stays, and the folder with it.

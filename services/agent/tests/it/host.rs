@@ -40,7 +40,17 @@ impl Host {
 
     /// With a datastore of so many bytes, and a neighbour who may take them. `None`: it cannot be had here.
     pub(crate) fn on_small_disk(bytes: u64) -> Option<Self> {
-        let mut host = Self::on(|datastore| SmallDisk::mount(datastore, bytes).unwrap());
+        Self::with_disk("", bytes)
+    }
+
+    /// With a filesystem of its own for parcels, so that no file of theirs is one of a machine's too.
+    pub(crate) fn with_parcels_apart(bytes: u64) -> Option<Self> {
+        Self::with_disk("parcels", bytes)
+    }
+
+    fn with_disk(folder: &str, bytes: u64) -> Option<Self> {
+        let mount = |datastore: &Path| SmallDisk::mount(&datastore.join(folder), bytes).unwrap();
+        let mut host = Self::on(mount);
         host.settings.qemu_img = host.dir.path().join("qemu-img");
         host.disk
             .as_ref()?

@@ -203,3 +203,32 @@ async fn files_that_have_come_are_not_trusted() {
     // What has come is still there: the next try takes it.
     qemu.create(asked(1 << 20, false)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_file_has_one_name_only_it_is_copied_both_ways() {
+    let Some(host) = Host::with_parcels_apart(200 << 20) else {
+        return;
+    };
+    let qemu = host.open().await;
+    let told = CreateVmRequest {
+        guest: Some(GuestSetup {
+            host_name: "web.example.org".to_owned(),
+            ..GuestSetup::default()
+        }),
+        ..request("web")
+    };
+    let made = qemu.create(told).await.unwrap();
+    write(&path_of(&made), 7);
+    // The second time the disk is one file.
+    for _ in 0..2 {
+        qemu.pack(pack("web")).await.unwrap();
+        let machine = qemu.machine("web").await.unwrap();
+        assert!(holds(&path_of(&machine), 7));
+        let text = std::fs::read_to_string(parcels(&host).join("p1-machine.muster.json")).unwrap();
+        qemu.delete("web").await.unwrap();
+        let stored = StoredVm::parse(&text).unwrap();
+        let again = qemu.create(received(&stored)).await.unwrap();
+        assert!(holds(&path_of(&again), 7) && host.folder("web").join("seed.img").exists());
+        assert_eq!(names(&host), [""; 0]);
+    }
+}

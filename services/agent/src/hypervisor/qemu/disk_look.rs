@@ -106,8 +106,10 @@ impl DiskLook {
         to: &Path,
         format: &str,
     ) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| format!("could not be converted: {error}");
-        self.confinement.hand_over(to).map_err(|e| failed(&e))?;
+        self.confinement.hand_over(to).map_err(|error| {
+            let user = self.confinement.user_name();
+            format!("cannot be handed over to {user}, as whom qemu-img runs: {error}")
+        })?;
         let mut command = self.confinement.limited_command_for(
             &self.qemu_img,
             limits::IMAGE_TOOL_MEMORY_BYTES,
@@ -122,7 +124,8 @@ impl DiskLook {
             ))
             .arg(to);
         let converted = tool::run_well(command, limits::IMAGE_COPY_TIMEOUT).await;
-        converted.map(drop).map_err(|e| failed(&e))
+        let converted = converted.map(drop);
+        converted.map_err(|error| format!("could not be converted: {error}"))
     }
 
     /// Room that what a disk holds takes, about, whatever the format.

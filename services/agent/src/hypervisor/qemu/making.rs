@@ -2,7 +2,9 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,12 +73,13 @@ impl Whole {
 
 impl Plan {
     /// Room that the disk takes at first.
-    async fn bytes(&self, environment: &Environment) -> u64 {
+    async fn bytes(&self, environment: &Environment, datastore: &Datastore) -> u64 {
         match &self.content {
             Content::Copy(whole) => whole.measure(environment).await,
             Content::Foreign(foreign) => foreign.bytes,
             Content::Empty => EMPTY_DISK_BYTES,
-            Content::Received(_) => 0,
+            Content::Received(_) if datastore.second_names => 0,
+            Content::Received(from) => taken(from),
         }
     }
 }
@@ -94,7 +97,7 @@ pub(super) async fn make(
     let variables_bytes = variables.as_ref().map_or(0, |_| firmware::VARIABLES_BYTES);
     let mut bytes = seed_bytes + variables_bytes;
     for plan in plans {
-        bytes = bytes.saturating_add(plan.bytes(environment).await);
+        bytes = bytes.saturating_add(plan.bytes(environment, datastore).await);
     }
     datastore.check_room(bytes, &format!("machine {}", definition.name))?;
     let vm_id = &definition.vm_id;
@@ -183,12 +186,15 @@ async fn fill(
     for plan in plans {
         make_disk(environment, datastore, folder, plan).await?;
     }
-    let confinement = &environment.confinement;
     let seeded = match told {
         None => Ok(()),
-        Some(Told::Now(seed)) => seed::make(confinement, folder, &seed),
+        Some(Told::Now(seed)) => seed::make(&environment.confinement, folder, &seed),
         Some(Told::Received(path)) => {
-            seed::check(&path).and_then(|()| take(confinement, &path, &folder.file(seed::FILE)))
+            async {
+                seed::check(&path)?;
+                take(environment, datastore, &path, &folder.file(seed::FILE)).await
+            }
+            .await
         }
     };
     seeded.map_err(said)
@@ -206,7 +212,9 @@ async fn make_disk(
         Content::Empty => make_empty(environment, datastore, &path, disk).await?,
         Content::Copy(whole) => copy(environment, whole, &path, disk.size_bytes).await?,
         Content::Received(from) => {
-            take(&environment.confinement, from, &path).map_err(said)?;
+            take(environment, datastore, from, &path)
+                .await
+                .map_err(said)?;
         }
         Content::Foreign(foreign) => {
             make_file(&environment.confinement, &path).map_err(said)?;
@@ -233,11 +241,30 @@ fn said(error: io::Error) -> String {
     error.to_string()
 }
 
-/// Gives a file that has come a second name in a machine's folder. The first goes when the machine is whole.
-fn take(confinement: &Confinement, from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to)?;
+/// Gives a file that has come a second name in a machine's folder, or copies it. The first goes when the machine is whole.
+async fn take(
+    environment: &Environment,
+    datastore: &Datastore,
+    from: &Path,
+    to: &Path,
+) -> io::Result<()> {
+    match datastore.second_names {
+        true => fs::hard_link(from, to)?,
+        false => copy_file(from, to).await?,
+    }
     fs::set_permissions(to, Permissions::from_mode(FILE_MODE))?;
-    confinement.hand_over(to)
+    environment.confinement.hand_over(to)
+}
+
+async fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let copied = tokio::task::spawn_blocking(move || fs::copy(from, to)).await;
+    copied?.map(drop)
+}
+
+/// Room that a file takes.
+pub(super) fn taken(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.blocks().saturating_mul(512))
 }
 
 pub(super) async fn sync(path: &Path) -> Result<(), String> {

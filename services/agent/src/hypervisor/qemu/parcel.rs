@@ -8,11 +8,11 @@
 //! | `<parcel>-machine.muster.json` | what the machine is, for people and for hosts to come |
 //! | `.<parcel>-…` | one of them that is being made, or comes |
 //!
-//! A disk that is one file is its second name here: nothing is copied, and the machine may go before the parcel does.
+//! A disk that is one file is its second name here: nothing is copied, and the machine may go before the parcel does. Where
+//! the filesystem gives no second names it is copied.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use contracts::host::{PackVmRequest, Parcel, ParcelFile};
@@ -61,12 +61,13 @@ pub(super) async fn plan(machine: &Machine, request: &PackVmRequest) -> Result<P
     for (disk, whole) in wholes(machine) {
         let name = stored::disk_file(&disk.id);
         let to = path(datastore, &request.parcel_id, &name);
-        let bytes = match is_one_file(&whole) {
-            true => taken(&machine.folder.file(&disk.file)),
-            false => whole.measure(&machine.environment).await,
+        let is_copied = is_copied(machine, &whole);
+        let bytes = match is_copied {
+            true => whole.measure(&machine.environment).await,
+            false => making::taken(&machine.folder.file(&disk.file)),
         };
         // What an attempt before has made is there.
-        if !is_one_file(&whole) && !to.exists() {
+        if is_copied && !to.exists() {
             copied_bytes = copied_bytes.saturating_add(bytes);
         }
         files.push(file(&name, bytes));
@@ -96,13 +97,8 @@ fn wholes(machine: &Machine) -> Vec<(&Disk, Whole)> {
         .collect()
 }
 
-fn is_one_file(whole: &Whole) -> bool {
-    whole.layers.len() == 1
-}
-
-/// Room that a file takes.
-fn taken(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |file| file.blocks().saturating_mul(512))
+fn is_copied(machine: &Machine, whole: &Whole) -> bool {
+    whole.layers.len() > 1 || !machine.datastore.second_names
 }
 
 /// Makes the files of a machine that is off and held. Those that are there are left as they are.
@@ -128,9 +124,8 @@ async fn pack_disk(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> 
     if to.try_exists().map_err(said)? {
         return Ok(());
     }
-    // A filesystem that keeps no second names has it copied.
-    if is_one_file(whole) && fs::hard_link(machine.folder.file(&disk.file), to).is_ok() {
-        return Ok(());
+    if !is_copied(machine, whole) {
+        return fs::hard_link(machine.folder.file(&disk.file), to).map_err(said);
     }
     let unfinished = hidden(to);
     let made = copy(machine, disk, whole, &unfinished).await;
