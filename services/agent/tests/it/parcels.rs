@@ -232,3 +232,31 @@ async fn where_a_file_has_one_name_only_it_is_copied_both_ways() {
         assert_eq!(names(&host), [""; 0]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_of_a_type_that_qemu_does_not_know_is_refused_before_it_is_made() {
+    let host = Host::new(false).await;
+    let qemu = host.open().await;
+    qemu.create(request("web")).await.unwrap();
+    qemu.pack(pack("web")).await.unwrap();
+    let text = std::fs::read_to_string(parcels(&host).join("p1-machine.muster.json")).unwrap();
+    qemu.delete("web").await.unwrap();
+    let stored = StoredVm::parse(&text).unwrap();
+    // What the host says that it knows is what it takes, its own first.
+    let versions = qemu.facts().await.q35_versions;
+    assert_eq!(stored.machine_type, format!("pc-q35-{}", versions[0]));
+    assert!(versions.len() > 1, "{versions:?}");
+    let of = |machine_type: &str| StoredVm {
+        machine_type: machine_type.to_owned(),
+        ..stored.clone()
+    };
+    let there = names(&host);
+    let newer = received(&of("pc-q35-99.0"));
+    let refusal = qemu.create(newer).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
+    assert!(refusal.message.contains("pc-q35-99.0"), "{refusal}");
+    assert!(host.traces().is_empty(), "{:?}", host.traces());
+    assert_eq!(names(&host), there);
+    let older = of(&format!("pc-q35-{}", versions[1]));
+    qemu.create(received(&older)).await.unwrap();
+}

@@ -92,6 +92,7 @@ pub(super) async fn make(
     told: Option<Told>,
     variables: Option<PathBuf>,
 ) -> Result<Machine, Status> {
+    environment.probe.check_type(&definition)?;
     let variables = variables_of(environment, &definition, variables)?;
     let seed_bytes = told.as_ref().map_or(0, |_| seed::bytes());
     let variables_bytes = variables.as_ref().map_or(0, |_| firmware::VARIABLES_BYTES);
