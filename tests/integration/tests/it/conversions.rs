@@ -82,7 +82,10 @@ async fn a_disk_from_elsewhere_is_converted_and_what_cannot_be_is_refused() {
 const SLOW: &str = r#"#!/bin/sh
 if [ "$1" = convert ]; then
     echo $$ >>"$folder/conversions"
-    while [ ! -e "$folder/go" ]; do sleep 0.01; done
+    while [ ! -e "$folder/go" ]; do
+        [ -d "$folder" ] || exit 1
+        sleep 0.01
+    done
 fi
 exec qemu-img "$@"
 "#;

@@ -253,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn half_a_file_is_not_left_when_the_whole_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vm.json");
+        // In its way, so that it gets no name.
+        fs::create_dir(&path).unwrap();
+        write_durably(&path, b"12345").unwrap_err();
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["vm.json"]);
+    }
+
+    #[test]
     fn a_file_above_its_limit_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("vm.json");
