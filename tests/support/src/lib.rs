@@ -5,7 +5,7 @@
 pub mod dice;
 mod ports;
 pub mod proxy;
-mod small_disk;
+pub mod small_disk;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,6 @@ use anyhow::{Context, bail, ensure};
 use kit::config::BusConfig;
 
 pub use ports::free_port;
-pub use small_disk::SmallDisk;
 
 /// How long a condition may take on the slowest machine. It bounds a test that fails, not one that passes.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -17,6 +17,7 @@ mod limits;
 mod listen;
 mod push;
 mod remembered;
+pub(crate) mod rename;
 mod roots;
 mod serve;
 mod slots;
@@ -50,7 +51,7 @@ pub use self::api::Api;
 pub(crate) use self::enroll::keep_enrolled;
 pub use self::identity::Key;
 pub use self::roots::Roots;
-pub(crate) use self::roots::{PARCEL_ENDING, below, rename_unless_there, stamp};
+pub(crate) use self::roots::{PARCEL_ENDING, below, stamp};
 
 /// What a data end is made of.
 pub struct Settings {

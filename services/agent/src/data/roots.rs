@@ -10,9 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use contracts::data::{FileFacts, FileRef, FileStamp};
 use contracts::{Code, ObjectRef, Status, names};
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, openat2, renameat, renameat_with, statat,
-};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 /// What the name of a hidden folder of a share ends with that files come into.
@@ -133,23 +131,6 @@ pub(crate) fn below(root: &Path, path: &str, flags: OFlags) -> Result<File, Errn
     let way = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let opened = openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), way)?;
     Ok(File::from(opened))
-}
-
-/// Renames a file or folder within a folder. Replaces nothing, whoever made it meanwhile.
-pub(crate) fn rename_unless_there(folder: &File, from: &str, to: &str) -> io::Result<()> {
-    match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => look_and_rename(folder, from, to),
-        renamed => Ok(renamed?),
-    }
-}
-
-/// On a filesystem that cannot do both in one.
-fn look_and_rename(folder: &File, from: &str, to: &str) -> io::Result<()> {
-    match statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => Ok(renameat(folder, from, folder, to)?),
-        Err(error) => Err(error.into()),
-        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-    }
 }
 
 /// No part of a path is hidden, which is how our own unfinished files are named, or leads up.
@@ -311,22 +292,6 @@ mod tests {
         assert_eq!(roots.open(&elsewhere).unwrap_err().code(), Code::NotFound);
         assert!(roots.place(&file("images/new.raw")).is_ok());
         assert!(roots.place(&file("images/up/new.raw")).is_err());
-    }
-
-    #[test]
-    fn a_rename_replaces_nothing_on_whatever_filesystem() {
-        for rename in [rename_unless_there, look_and_rename] {
-            let dir = tempfile::tempdir().unwrap();
-            let folder = File::open(dir.path()).unwrap();
-            std::fs::write(dir.path().join("new"), "new").unwrap();
-            std::fs::write(dir.path().join("old"), "old").unwrap();
-            let refused = rename(&folder, "new", "old").unwrap_err();
-            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-            assert_eq!(std::fs::read(dir.path().join("old")).unwrap(), b"old");
-            rename(&folder, "new", "free").unwrap();
-            assert_eq!(std::fs::read(dir.path().join("free")).unwrap(), b"new");
-            assert!(!dir.path().join("new").exists());
-        }
     }
 
     #[test]

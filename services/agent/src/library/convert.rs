@@ -22,7 +22,8 @@ use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use super::{limits, room};
-use crate::data::{below, rename_unless_there, stamp};
+use crate::data::rename::rename_unless_there;
+use crate::data::{below, stamp};
 use crate::hypervisor::qemu::disk_look::{At, Disk, DiskLook};
 
 /// Conversions that are under way, so that they can be stopped.

@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use support::SmallDisk;
+use support::small_disk::SmallDisk;
 
 use super::*;
 

@@ -18,7 +18,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat, unlin
 use rustix::io::Errno;
 
 use super::room;
-use crate::data::{PARCEL_ENDING, below, rename_unless_there};
+use crate::data::rename::rename_unless_there;
+use crate::data::{PARCEL_ENDING, below};
 
 /// Only the agent's while it is not whole.
 const HIDDEN_MODE: Mode = Mode::RWXU;

@@ -6,7 +6,7 @@ use agent::hypervisor::Hypervisor;
 use agent::hypervisor::qemu::Qemu;
 use contracts::host::{CreateVmRequest, Disk, Hardware, PackVmRequest, VmState, disk};
 use contracts::{Code, Status};
-use support::SmallDisk;
+use support::small_disk::SmallDisk;
 
 use crate::clones::{clone_of, io, path_of};
 use crate::host::{Host, request};

@@ -10,7 +10,8 @@ use agent::hypervisor::{Action, Hypervisor};
 use contracts::Status;
 use contracts::host::disk::Source;
 use contracts::host::{CreateVmRequest, Disk, Hardware, NetworkCard, VmReport, VmState};
-use support::{SmallDisk, eventually};
+use support::eventually;
+use support::small_disk::SmallDisk;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) const ACTION: Duration = Duration::from_secs(100);

@@ -10,7 +10,8 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, openat, statat, u
 use rustix::io::Errno;
 
 use super::super::remembered::Remembered;
-use super::super::roots::{self, Place, Roots, rename_unless_there};
+use super::super::rename::rename_unless_there;
+use super::super::roots::{self, Place, Roots};
 use super::super::slots::{Head, Slots};
 use super::super::source::is_same;
 
