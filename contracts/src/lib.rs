@@ -6,6 +6,7 @@ pub mod access;
 pub mod call;
 pub mod diff;
 pub mod digest;
+mod endpoint;
 pub mod events;
 pub mod inherit;
 pub mod limits;

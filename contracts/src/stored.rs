@@ -22,6 +22,9 @@ pub const SEED: &str = "seed";
 /// What the machine's UEFI firmware has noted: what to start, and in which order.
 pub const VARIABLES: &str = "firmware.vars";
 
+/// What the names of the machine types begin with that machines are made of here; a version follows.
+pub const Q35: &str = "pc-q35-";
+
 /// Bytes of a definition: 16 disks, 8 cards, 64 tags and a description, several times over.
 pub const DEFINITION_BYTES_MAX: usize = limits::USER_DATA_BYTES_MAX;
 

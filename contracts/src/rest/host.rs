@@ -180,6 +180,9 @@ pub struct HostFacts {
     /// Machines can have UEFI firmware here. BIOS every host has.
     #[serde(default)]
     pub uefi: bool,
+    /// Versions of QEMU's machine types `pc-q35-<version>` that are known here, that of new machines first. Empty: not known.
+    #[serde(default)]
+    pub q35_versions: Vec<String>,
 }
 
 impl From<host::HostFacts> for HostFacts {
@@ -209,6 +212,7 @@ impl From<host::HostFacts> for HostFacts {
             network_mbit,
             network_mbit_max,
             uefi,
+            q35_versions,
         } = message;
         Self {
             hostname,
@@ -235,6 +239,7 @@ impl From<host::HostFacts> for HostFacts {
             network_mbit,
             network_mbit_max,
             uefi,
+            q35_versions,
         }
     }
 }

@@ -200,13 +200,8 @@ fn intervals() -> (&'static str, Vec<Intervals>) {
 }
 
 fn transfers() -> (&'static str, Vec<TransferRecord>) {
-    let end = |host_id: &str| Endpoint {
-        host_id: host_id.to_owned(),
-        file: Some(FileRef {
-            datastore: "local".to_owned(),
-            path: "images/debian-12.qcow2".to_owned(),
-        }),
-    };
+    let image = FileRef::new("local", "images/debian-12.qcow2");
+    let end = |host_id: &str| Endpoint::new(host_id, image.clone());
     let queued = TransferRecord {
         id: TRANSFER.to_owned(),
         state: TransferState::Queued.into(),

@@ -5,6 +5,7 @@
 pub mod dice;
 mod ports;
 pub mod proxy;
+pub mod small_disk;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

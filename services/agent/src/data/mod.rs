@@ -18,6 +18,7 @@ mod limits;
 mod listen;
 mod push;
 mod remembered;
+pub(crate) mod rename;
 mod roots;
 mod serve;
 mod slots;

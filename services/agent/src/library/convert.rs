@@ -2,24 +2,27 @@
 //!
 //! | file | means |
 //! |---|---|
-//! | `.<name>.<conversion>.part`, and no `<name>` | a conversion that has not ended; asked again it begins anew |
-//! | `<name>` is a second name of `.<name>.<conversion>.part` | it is whole and on disk, and its conversion may still be taken back |
+//! | `.<name>.<conversion>.part` | a conversion that has not ended; asked again it begins anew |
+//! | `.<name>.<conversion>.made` says which file `<name>` is | it is whole and on disk, and its conversion may still be taken back |
 //! | `<name>` alone | the conversion was ended and what it made is kept |
+//!
+//! Nothing here needs a second name of a file, which some filesystems cannot give.
 
 use std::collections::HashMap;
-use std::fs::{File, Permissions};
-use std::io;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use contracts::library::{ConvertRequest, EndConversionRequest};
 use contracts::{Code, ObjectRef, Status, names};
-use rustix::fs::{AtFlags, Mode, OFlags, linkat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use super::limits;
+use super::{limits, room};
+use crate::data::rename::rename_unless_there;
 use crate::data::{below, stamp};
 use crate::hypervisor::qemu::disk_look::{At, Disk, DiskLook};
 
@@ -39,6 +42,8 @@ struct Place {
     path: PathBuf,
     name: String,
     part: String,
+    /// Says which file was made, by its size and when it was last written.
+    mark: String,
 }
 
 impl Place {
@@ -55,15 +60,21 @@ impl Place {
             path: root.join(folder),
             name: name.to_owned(),
             part: format!(".{name}.{conversion_id}.part"),
+            mark: format!(".{name}.{conversion_id}.made"),
         })
     }
 
-    /// The inode of a name; `None`: there is none.
-    fn inode(&self, name: &str) -> io::Result<Option<u64>> {
-        match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+    /// A file as it is now; `None`: there is none.
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Option<File>> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR) {
             Err(Errno::NOENT) => Ok(None),
-            stat => Ok(Some(stat?.st_ino)),
+            file => Ok(Some(File::from(file?))),
         }
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(self.open_file(&self.name, OFlags::PATH)?.is_some())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -75,29 +86,52 @@ impl Place {
 
     /// Whether this conversion has made the file that has the name.
     fn is_made(&self) -> io::Result<bool> {
-        let (there, part) = (self.inode(&self.name)?, self.inode(&self.part)?);
-        Ok(there.is_some() && there == part)
+        let there = self.open_file(&self.name, OFlags::PATH)?;
+        let mark = self.open_file(&self.mark, OFlags::RDONLY)?;
+        let (Some(there), Some(mark)) = (there, mark) else {
+            return Ok(false);
+        };
+        let mut said = String::new();
+        mark.take(limits::MARK_BYTES_MAX)
+            .read_to_string(&mut said)?;
+        Ok(said == sign(&there.metadata()?))
+    }
+
+    /// Removes what a conversion has made that has not ended.
+    fn clear(&self) -> io::Result<()> {
+        self.remove(&self.part)?;
+        self.remove(&self.mark)
     }
 
     fn make_part(&self) -> io::Result<()> {
-        self.remove(&self.part)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        openat(&self.folder, &self.part, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(())
+        self.clear()?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        self.open_file(&self.part, flags).map(drop)
     }
 
     /// Gives the whole file its name, on disk before. It belongs to whom the other does.
     fn finish(&self, source: &File) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let part = File::from(openat(&self.folder, &self.part, flags, Mode::empty())?);
+        let part = self.open_file(&self.part, OFlags::RDONLY)?;
+        let part = part.ok_or(io::ErrorKind::NotFound)?;
         let like = source.metadata()?;
         fchown(&part, Some(like.uid()), Some(like.gid()))?;
         part.set_permissions(Permissions::from_mode(like.mode() & 0o666))?;
         part.sync_all()?;
-        let (folder, empty) = (&self.folder, AtFlags::empty());
-        linkat(folder, &self.part, folder, &self.name, empty)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        if let Some(mut mark) = self.open_file(&self.mark, flags)? {
+            mark.write_all(sign(&part.metadata()?).as_bytes())?;
+            mark.sync_all()?;
+        }
+        self.folder.sync_all()?;
+        rename_unless_there(&self.folder, &self.part, &self.name)?;
         self.folder.sync_all()
     }
+}
+
+/// Which file it is, as long as nobody writes to it. Inodes would say it better, but not every filesystem keeps them.
+fn sign(file: &Metadata) -> String {
+    let stamp = stamp(file);
+    format!("{} {}", stamp.size_bytes, stamp.modified_ns)
 }
 
 fn object(path: &str) -> ObjectRef {
@@ -109,17 +143,6 @@ fn refused(path: &str, why: &str, action: &str) -> Status {
     Status::precondition(format!("File {} {why}.", names::shorten(path)))
         .about(object(path))
         .action(action)
-}
-
-fn failed(path: &str, error: &dyn std::fmt::Display) -> Status {
-    let why = error.to_string();
-    let message = format!("File {} could not be made: {why}.", names::shorten(path));
-    match why.contains("No space left") || why.contains("File too large") {
-        true => Status::new(Code::ResourceExhausted, message)
-            .action("Free room on the share, then restart the job."),
-        false => Status::internal(message).action("Look at the disk of the library server."),
-    }
-    .about(object(path))
 }
 
 /// Opens the file that the caller means, and looks at it.
@@ -176,21 +199,7 @@ async fn check_room(
         .await;
     let needed =
         measured.map_err(|why| refused(&request.path, &why, "Look at the file with qemu-img."))?;
-    let needed = needed.saturating_add(limits::SHARE_FREE_BYTES_MIN);
-    let stat = rustix::fs::fstatvfs(&place.folder).map_err(|e| failed(&request.target_path, &e))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free >= needed {
-        return Ok(());
-    }
-    let message = format!(
-        "The share has {} MiB free, and file {} needs {} MiB.",
-        free >> 20,
-        names::shorten(&request.target_path),
-        needed >> 20
-    );
-    Err(Status::new(Code::ResourceExhausted, message)
-        .about(object(&request.target_path))
-        .action("Free room on the share."))
+    room::check(&place.folder, root, object(&request.target_path), needed)
 }
 
 /// Converts a disk, or only says why not.
@@ -203,11 +212,11 @@ pub(super) async fn convert(
     let target = request.target_path.as_str();
     names::check_disk_path("target_path", target, &request.format)?;
     let place = Place::open(root, target, &request.conversion_id)?;
-    let not_made = |error: io::Error| failed(target, &error);
+    let not_made = |error: io::Error| room::not_made(root, object(target), error);
     if place.is_made().map_err(not_made)? {
         return Ok(());
     }
-    if place.inode(&place.name).map_err(not_made)?.is_some() {
+    if place.is_there().map_err(not_made)? {
         let message = format!("There is a file {} already.", names::shorten(target));
         return Err(Status::already_exists(object(target), message)
             .action("Choose another path, or remove that file."));
@@ -226,7 +235,7 @@ pub(super) async fn convert(
     let stopped = || Status::new(Code::Cancelled, "The conversion was stopped.");
     let made = made.unwrap_or_else(|| Err(stopped()));
     if made.is_err() && !place.is_made().unwrap_or(true) {
-        let _ = place.remove(&place.part);
+        let _ = place.clear();
     }
     made
 }
@@ -240,13 +249,14 @@ async fn fill(
     place: &Place,
 ) -> Result<(), Status> {
     let target = request.target_path.as_str();
-    place.make_part().map_err(|error| failed(target, &error))?;
+    let not_made = |error: io::Error| room::not_made(root, object(target), error);
+    place.make_part().map_err(not_made)?;
     let from = At::whole(root.join(&request.path));
     let to = place.path.join(&place.part);
     let converted = disks.convert(disk, &from, &to, &request.format).await;
-    converted.map_err(|why| failed(target, &why))?;
+    converted.map_err(|why| room::not_made(root, object(target), why))?;
     // Half of one content and half of another is nobody's disk.
-    let metadata = file.metadata().map_err(|error| failed(target, &error))?;
+    let metadata = file.metadata().map_err(not_made)?;
     let modified_ms = stamp(&metadata).modified_ns / 1_000_000;
     if (metadata.len(), modified_ms) != (request.file_bytes, request.modified_ms) {
         let why = "was changed while it was converted";
@@ -256,7 +266,7 @@ async fn fill(
             "Stop what writes to it, then ask anew.",
         ));
     }
-    place.finish(file).map_err(|error| failed(target, &error))
+    place.finish(file).map_err(not_made)
 }
 
 /// Keeps what a conversion has made, or stops it and removes that. What is another's stays.
@@ -274,10 +284,10 @@ pub(super) fn end(
         if !request.keep && place.is_made()? {
             place.remove(&place.name)?;
         }
-        place.remove(&place.part)?;
+        place.clear()?;
         place.folder.sync_all()
     };
-    ended().map_err(|error| failed(target, &error))
+    ended().map_err(|error| room::not_made(root, object(target), error))
 }
 
 #[cfg(test)]

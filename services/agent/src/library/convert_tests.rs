@@ -1,8 +1,11 @@
 use std::process::Command;
 
+use support::small_disk::SmallDisk;
+
 use super::*;
 
 struct Share {
+    disk: Option<SmallDisk>,
     dir: tempfile::TempDir,
     disks: DiskLook,
     conversions: Conversions,
@@ -23,6 +26,10 @@ impl Share {
     /// With a disk that holds something, and a folder.
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        Self::in_folder(dir, Path::new("qemu-img"), None).await
+    }
+
+    async fn in_folder(dir: tempfile::TempDir, qemu_img: &Path, disk: Option<SmallDisk>) -> Self {
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         std::fs::create_dir(dir.path().join("deep")).unwrap();
         tool(
@@ -33,8 +40,9 @@ impl Share {
         let write = ["-c", "write -P 7 1M 3M", "a.qcow2"];
         tool("qemu-io", &write, dir.path());
         Self {
+            disk,
             dir,
-            disks: DiskLook::new(Path::new("qemu-img"), "nobody").await,
+            disks: DiskLook::new(qemu_img, "nobody").await,
             conversions: Conversions::default(),
         }
     }
@@ -172,27 +180,40 @@ async fn what_cannot_be_is_refused_with_the_reason_and_leaves_nothing() {
 async fn after_a_crash_at_any_point_a_conversion_goes_on_or_is_taken_back() {
     let share = Share::new().await;
     let request = share.request("a.qcow2", "b.raw", "raw");
-    let (part, whole) = (
+    let (part, mark, whole) = (
         share.dir.path().join(".b.raw.c1.part"),
+        share.dir.path().join(".b.raw.c1.made"),
         share.dir.path().join("b.raw"),
     );
-    // Half of it was there.
+    // Half of it was there, or all of it without its name.
     std::fs::write(&part, "half").unwrap();
+    std::fs::write(&mark, "4 1").unwrap();
     share.convert(&request).await.unwrap();
     let made = std::fs::metadata(&whole).unwrap();
-    assert_eq!((made.len(), made.nlink()), (9 << 20, 2));
+    // It has one name: no filesystem is asked for a second.
+    assert_eq!((made.len(), made.nlink()), (9 << 20, 1));
+    assert!(mark.exists() && !part.exists());
     // It was whole, and nobody heard of it.
     share.convert(&request).await.unwrap();
     assert_eq!(std::fs::metadata(&whole).unwrap().ino(), made.ino());
     share.end("b.raw", false);
-    assert!(!whole.exists() && !part.exists());
+    assert!(!whole.exists() && !mark.exists());
     share.end("b.raw", false);
+
+    // Somebody has put another file there since.
+    share.convert(&request).await.unwrap();
+    std::fs::write(&whole, "another's").unwrap();
+    let refused = share.convert(&request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists);
+    share.end("b.raw", false);
+    assert!(whole.exists() && !mark.exists());
+    std::fs::remove_file(&whole).unwrap();
 
     // What was kept, or is another's, stays.
     share.convert(&request).await.unwrap();
     share.end("b.raw", true);
     share.end("b.raw", false);
-    assert!(whole.exists() && !part.exists());
+    assert!(whole.exists() && !mark.exists());
 
     // One that is under way is stopped.
     let token = CancellationToken::new();
@@ -202,4 +223,50 @@ async fn after_a_crash_at_any_point_a_conversion_goes_on_or_is_taken_back() {
         .insert("c1".to_owned(), token.clone());
     share.end("b.raw", false);
     assert!(token.is_cancelled() && whole.exists());
+}
+
+#[tokio::test]
+async fn a_full_share_is_found_before_and_on_the_way_and_keeps_nothing_of_it() {
+    const MIB: u64 = 1 << 20;
+    let (dir, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(disk) = SmallDisk::mount(dir.path(), 200 * MIB).unwrap() else {
+        return;
+    };
+    let open = Permissions::from_mode(0o755);
+    std::fs::set_permissions(programs.path(), open).unwrap();
+    let qemu_img = programs.path().join("qemu-img");
+    disk.qemu_img(&qemu_img).unwrap();
+    let share = Share::in_folder(dir, &qemu_img, Some(disk)).await;
+    let disk = share.disk.as_ref().unwrap();
+    let folder = share.dir.path();
+    let create = ["create", "-q", "-f", "qcow2", "b.qcow2", "40M"];
+    tool("qemu-img", &create, folder);
+    tool("qemu-io", &["-c", "write -P 7 0 40M", "b.qcow2"], folder);
+    let (before, free) = (share.names(), disk.free_bytes().unwrap());
+    for format in ["vmdk", "vhd", "vhdx", "raw"] {
+        let to = format!("b.{format}");
+        let request = share.request("b.qcow2", &to, format);
+        let failed = async |words: &str| {
+            let refusal = share.convert(&request).await.unwrap_err();
+            assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
+            let names_it = refusal.message.contains(folder.to_str().unwrap());
+            assert!(names_it && refusal.message.contains(words), "{refusal}");
+            assert!(
+                refusal
+                    .recommended_action
+                    .contains("Free room on the share")
+            );
+            disk.make_room().unwrap();
+            let left = (share.names(), disk.free_bytes().unwrap());
+            assert_eq!(left, (before.clone(), free), "{refusal}");
+        };
+        disk.leave(80 * MIB).unwrap();
+        failed("MiB free").await;
+        disk.fill_on_the_way().unwrap();
+        failed("No space left").await;
+        share.convert(&request).await.unwrap();
+        tool("qemu-img", &["compare", "b.qcow2", &to], folder);
+        share.end(&to, false);
+        assert_eq!(share.names(), before);
+    }
 }

@@ -35,6 +35,9 @@ pub(super) const REGISTER_INTERVAL: Duration = Duration::from_secs(5);
 /// After a call to the library that failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
+/// What a conversion notes of the file that it has made: two numbers.
+pub(super) const MARK_BYTES_MAX: u64 = 64;
+
 /// Room that stays free on a share when something is made there.
 pub(super) const SHARE_FREE_BYTES_MIN: u64 = 64 << 20;
 

@@ -15,6 +15,7 @@ mod look;
 mod looks;
 mod package;
 mod parcels;
+mod room;
 mod scan;
 mod share;
 mod teller;

@@ -10,17 +10,15 @@
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contracts::library::{CloseParcelRequest, OpenParcelRequest, OpenParcelResponse, ParcelPlace};
-use contracts::{Code, ObjectRef, Status, names, stored};
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat,
-    unlinkat,
-};
+use contracts::{ObjectRef, Status, names, stored};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::limits;
+use super::room;
+use crate::data::rename::rename_unless_there;
 use crate::data::{PARCEL_ENDING, below};
 
 /// Only the agent's while it is not whole.
@@ -28,6 +26,7 @@ const HIDDEN_MODE: Mode = Mode::RWXU;
 
 /// Where the folder is to be: the one above it, open, and its names there.
 struct Place {
+    share: PathBuf,
     above: File,
     /// Of the folder below the share, for messages.
     title: String,
@@ -60,6 +59,7 @@ impl Place {
             )
         })?;
         Ok(Self {
+            share: root.to_owned(),
             above: opened,
             title: place.folder.clone(),
             above_path: above.to_owned(),
@@ -71,18 +71,7 @@ impl Place {
     }
 
     fn failed(&self, error: &io::Error) -> Status {
-        let title = names::shorten(&self.title);
-        let message = format!("Folder {title} could not be made: {error}.");
-        let (code, action) = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-                Code::ResourceExhausted,
-                "Free room on the share, then restart the job.",
-            ),
-            _ => (Code::Internal, "Look at the disk of the library server."),
-        };
-        Status::new(code, message)
-            .about(object(&self.title))
-            .action(action)
+        room::not_made(&self.share, object(&self.title), error)
     }
 
     /// A folder beside its names; `None`: there is none.
@@ -139,22 +128,8 @@ impl Place {
             give(&opened, &like, most)?;
         }
         give(folder, &like, 0o777)?;
-        self.rename()?;
+        rename_unless_there(&self.above, &self.hidden, &self.name)?;
         self.above.sync_all()
-    }
-
-    /// Replaces nothing, whoever made it meanwhile.
-    fn rename(&self) -> io::Result<()> {
-        let (above, hidden, name) = (&self.above, &self.hidden, &self.name);
-        match renameat_with(above, hidden, above, name, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL) => {}
-            renamed => return Ok(renamed?),
-        }
-        // A filesystem that cannot look and rename in one.
-        match self.is_there(name)? {
-            true => Err(io::ErrorKind::AlreadyExists.into()),
-            false => Ok(renameat(above, hidden, above, name)?),
-        }
     }
 
     /// Removes what has come of the parcel. What others have put there stays, and the folder with it.
@@ -243,30 +218,12 @@ pub(super) fn open(root: &Path, request: &OpenParcelRequest) -> Result<OpenParce
         return Err(taken(&place.title));
     }
     if !place.is_there(&place.hidden).map_err(failed)? {
-        check_room(&place, request.bytes)?;
+        room::check(&place.above, root, object(&place.title), request.bytes)?;
     }
     if !request.check_only {
         place.make().map_err(failed)?;
     }
     Ok(opened)
-}
-
-fn check_room(place: &Place, bytes: u64) -> Result<(), Status> {
-    let needed = bytes.saturating_add(limits::SHARE_FREE_BYTES_MIN);
-    let stat = rustix::fs::fstatvfs(&place.above).map_err(|e| place.failed(&e.into()))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free >= needed {
-        return Ok(());
-    }
-    let message = format!(
-        "The share has {} MiB free, and folder {} needs {} MiB.",
-        free >> 20,
-        names::shorten(&place.title),
-        needed >> 20
-    );
-    Err(Status::new(Code::ResourceExhausted, message)
-        .about(object(&place.title))
-        .action("Free room on the share, or use another one."))
 }
 
 /// Gives the folder its name, when all its files are there.

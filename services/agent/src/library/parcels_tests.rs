@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use contracts::Code;
+
 use super::*;
 
 struct Share(tempfile::TempDir);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::host::{Host, act, answering, booted, request};
 
-fn clone_of(source: &str, vm_id: &str, linked: bool) -> CloneVmRequest {
+pub(crate) fn clone_of(source: &str, vm_id: &str, linked: bool) -> CloneVmRequest {
     CloneVmRequest {
         operation_id: format!("{vm_id}/clone"),
         vm_id: vm_id.to_owned(),
@@ -40,7 +40,7 @@ fn below(host: &Host, vm_id: &str) -> Vec<String> {
     layers.iter().map(file).collect()
 }
 
-fn io(path: &Path, command: &str) -> String {
+pub(crate) fn io(path: &Path, command: &str) -> String {
     let mut tool = std::process::Command::new("qemu-io");
     let ran = tool.arg("-c").arg(command).arg(path).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();

@@ -1,7 +1,7 @@
 //! A host of its own for each test: datastore, runtime directory, QEMU.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use contracts::Status;
 use contracts::host::disk::Source;
 use contracts::host::{CreateVmRequest, Disk, Hardware, NetworkCard, VmReport, VmState};
 use support::eventually;
+use support::small_disk::SmallDisk;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) const ACTION: Duration = Duration::from_secs(100);
@@ -19,6 +20,8 @@ pub(crate) const ACTION: Duration = Duration::from_secs(100);
 static BOOTING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 pub(crate) struct Host {
+    /// What the datastore lies on, where that is small.
+    pub(crate) disk: Option<SmallDisk>,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) settings: Settings,
     _turn: Option<SemaphorePermit<'static>>,
@@ -31,6 +34,33 @@ impl Host {
             true => Some(BOOTING.acquire().await.unwrap()),
             false => None,
         };
+        let mut host = Self::on(|_| None);
+        host._turn = turn;
+        host
+    }
+
+    /// With a datastore of so many bytes, and a neighbour who may take them. `None`: it cannot be had here.
+    pub(crate) fn on_small_disk(bytes: u64) -> Option<Self> {
+        Self::with_disk("", bytes)
+    }
+
+    /// With a filesystem of its own for parcels, so that no file of theirs is one of a machine's too.
+    pub(crate) fn with_parcels_apart(bytes: u64) -> Option<Self> {
+        Self::with_disk("parcels", bytes)
+    }
+
+    fn with_disk(folder: &str, bytes: u64) -> Option<Self> {
+        let mount = |datastore: &Path| SmallDisk::mount(&datastore.join(folder), bytes).unwrap();
+        let mut host = Self::on(mount);
+        host.settings.qemu_img = host.dir.path().join("qemu-img");
+        host.disk
+            .as_ref()?
+            .qemu_img(&host.settings.qemu_img)
+            .unwrap();
+        Some(host)
+    }
+
+    fn on(mount: impl FnOnce(&Path) -> Option<SmallDisk>) -> Self {
         // Short, because paths of sockets are; open to QEMU's user.
         let dir = tempfile::Builder::new()
             .prefix("muster-")
@@ -48,9 +78,10 @@ impl Host {
             user_network: UserNetwork::Isolated,
         };
         let host = Self {
+            disk: mount(&dir.path().join("ds")),
             dir,
             settings,
-            _turn: turn,
+            _turn: None,
         };
         std::fs::create_dir_all(host.images()).unwrap();
         std::fs::copy(guest_image(), host.images().join("guest.qcow2")).unwrap();

@@ -13,7 +13,7 @@ use crate::host::{Host, request};
 
 const DISK_BYTES: u64 = 64 << 20;
 
-fn tool(program: &str, arguments: &[&str], folder: &Path) {
+pub(crate) fn tool(program: &str, arguments: &[&str], folder: &Path) {
     let mut tool = Command::new(program);
     let made = tool.args(arguments).current_dir(folder).output().unwrap();
     assert!(made.status.success(), "{arguments:?}: {made:?}");
@@ -30,7 +30,7 @@ fn names(folder: PathBuf) -> Vec<String> {
 }
 
 /// A disk with a sign in it, as `qemu-img` calls its format, and what it holds as a file of that format.
-fn disk_of(host: &Host, format: &str, options: &str) -> Vec<u8> {
+pub(crate) fn disk_of(host: &Host, format: &str, options: &str) -> Vec<u8> {
     let dir = tempfile::tempdir_in(host.dir.path()).unwrap();
     let create = ["create", "-q", "-f", "qcow2", "a.qcow2", "64M"];
     tool("qemu-img", &create, dir.path());
@@ -40,7 +40,7 @@ fn disk_of(host: &Host, format: &str, options: &str) -> Vec<u8> {
     std::fs::read(dir.path().join("a")).unwrap()
 }
 
-fn from(format: &str) -> ForeignDisk {
+pub(crate) fn from(format: &str) -> ForeignDisk {
     ForeignDisk {
         disk_id: "disk0".to_owned(),
         file: "package0".to_owned(),
@@ -50,7 +50,7 @@ fn from(format: &str) -> ForeignDisk {
 }
 
 /// A machine of a disk that has come as `p1`, and of a blank one.
-fn imported(from: ForeignDisk) -> CreateVmRequest {
+pub(crate) fn imported(from: ForeignDisk) -> CreateVmRequest {
     let disk = |id: &str, size_bytes: u64| Disk {
         id: id.to_owned(),
         source: disk::Source::Blank.into(),

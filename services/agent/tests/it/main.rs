@@ -14,6 +14,7 @@ mod bus;
 mod clones;
 mod data;
 mod found;
+mod full;
 mod host;
 mod images;
 mod imports;

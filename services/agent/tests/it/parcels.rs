@@ -15,7 +15,7 @@ use contracts::stored::StoredVm;
 use crate::clones::{holds, path_of, write};
 use crate::host::{Host, request};
 
-fn pack(vm_id: &str) -> PackVmRequest {
+pub(crate) fn pack(vm_id: &str) -> PackVmRequest {
     PackVmRequest {
         operation_id: "j/pack".to_owned(),
         vm_id: vm_id.to_owned(),
@@ -30,7 +30,7 @@ fn parcels(host: &Host) -> PathBuf {
     host.dir.path().join("ds/parcels")
 }
 
-fn names(host: &Host) -> Vec<String> {
+pub(crate) fn names(host: &Host) -> Vec<String> {
     let entries = std::fs::read_dir(parcels(host)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.collect();
@@ -202,4 +202,61 @@ async fn files_that_have_come_are_not_trusted() {
     refused(asked(1 << 20, true), "what its guest was told").await;
     // What has come is still there: the next try takes it.
     qemu.create(asked(1 << 20, false)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_file_has_one_name_only_it_is_copied_both_ways() {
+    let Some(host) = Host::with_parcels_apart(200 << 20) else {
+        return;
+    };
+    let qemu = host.open().await;
+    let told = CreateVmRequest {
+        guest: Some(GuestSetup {
+            host_name: "web.example.org".to_owned(),
+            ..GuestSetup::default()
+        }),
+        ..request("web")
+    };
+    let made = qemu.create(told).await.unwrap();
+    write(&path_of(&made), 7);
+    // The second time the disk is one file.
+    for _ in 0..2 {
+        qemu.pack(pack("web")).await.unwrap();
+        let machine = qemu.machine("web").await.unwrap();
+        assert!(holds(&path_of(&machine), 7));
+        let text = std::fs::read_to_string(parcels(&host).join("p1-machine.muster.json")).unwrap();
+        qemu.delete("web").await.unwrap();
+        let stored = StoredVm::parse(&text).unwrap();
+        let again = qemu.create(received(&stored)).await.unwrap();
+        assert!(holds(&path_of(&again), 7) && host.folder("web").join("seed.img").exists());
+        assert_eq!(names(&host), [""; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_of_a_type_that_qemu_does_not_know_is_refused_before_it_is_made() {
+    let host = Host::new(false).await;
+    let qemu = host.open().await;
+    qemu.create(request("web")).await.unwrap();
+    qemu.pack(pack("web")).await.unwrap();
+    let text = std::fs::read_to_string(parcels(&host).join("p1-machine.muster.json")).unwrap();
+    qemu.delete("web").await.unwrap();
+    let stored = StoredVm::parse(&text).unwrap();
+    // What the host says that it knows is what it takes, its own first.
+    let versions = qemu.facts().await.q35_versions;
+    assert_eq!(stored.machine_type, format!("pc-q35-{}", versions[0]));
+    assert!(versions.len() > 1, "{versions:?}");
+    let of = |machine_type: &str| StoredVm {
+        machine_type: machine_type.to_owned(),
+        ..stored.clone()
+    };
+    let there = names(&host);
+    let newer = received(&of("pc-q35-99.0"));
+    let refusal = qemu.create(newer).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::FailedPrecondition, "{refusal}");
+    assert!(refusal.message.contains("pc-q35-99.0"), "{refusal}");
+    assert!(host.traces().is_empty(), "{:?}", host.traces());
+    assert_eq!(names(&host), there);
+    let older = of(&format!("pc-q35-{}", versions[1]));
+    qemu.create(received(&older)).await.unwrap();
 }

@@ -100,24 +100,18 @@ impl State {
 
     fn start_request(&self, job_id: &str) -> Result<StartRequest, Status> {
         let request = &self.request;
-        let image = |datastore: &str, file: &str| FileRef {
-            datastore: datastore.to_owned(),
-            path: format!("images/{file}"),
-        };
-        let end = |host_id: &str, file: FileRef| Endpoint {
-            host_id: host_id.to_owned(),
-            file: Some(file),
-        };
+        let image = |datastore: &str, file: &str| FileRef::new(datastore, format!("images/{file}"));
         let (datastore, file) = split("source_image", &request.source_image)?;
         let seeds = request.seeds.iter().map(|seed| {
             let (datastore, file) = split("seeds", seed)?;
             Ok(image(datastore, file))
         });
-        let target = image(&request.target_datastore, &request.target_file);
+        let from = image(datastore, file);
+        let to = image(&request.target_datastore, &request.target_file);
         Ok(StartRequest {
             transfer_id: self.transfer_id.clone(),
-            source: Some(end(&request.source_host_id, image(datastore, file))),
-            target: Some(end(&request.target_host_id, target)),
+            source: Some(Endpoint::new(&request.source_host_id, from)),
+            target: Some(Endpoint::new(&request.target_host_id, to)),
             seeds: seeds.collect::<Result<_, Status>>()?,
             bytes_per_sec: request.bytes_per_sec,
             job_id: job_id.to_owned(),

@@ -220,19 +220,16 @@ impl State {
     }
 
     fn start_request(&self, job_id: &str, file: &ParcelFile) -> StartRequest {
-        let end = |host_id: &str, datastore: &str, path: String| Endpoint {
-            host_id: host_id.to_owned(),
-            file: Some(FileRef {
-                datastore: datastore.to_owned(),
-                path,
-            }),
-        };
         let datastore = self.parcel.as_ref().map_or("", |parcel| &parcel.datastore);
-        let target = format!("{}/{}", self.hidden_folder, file.name);
+        let from = FileRef::new(datastore, &file.path);
+        let to = FileRef::new(
+            &self.share.id,
+            format!("{}/{}", self.hidden_folder, file.name),
+        );
         StartRequest {
             transfer_id: self.transfer_id(file),
-            source: Some(end(&self.machine.host_id, datastore, file.path.clone())),
-            target: Some(end(&self.share.server_id, &self.share.id, target)),
+            source: Some(Endpoint::new(&self.machine.host_id, from)),
+            target: Some(Endpoint::new(&self.share.server_id, to)),
             job_id: job_id.to_owned(),
             ..StartRequest::default()
         }

@@ -70,6 +70,7 @@ pub fn of(host: &Host, groups: &Groups, carried: Carried<'_>, defaults: &Default
         platform: facts.platform.clone(),
         accelerator: facts.accelerator.clone(),
         uefi: facts.uefi,
+        q35_versions: facts.q35_versions.clone(),
         cpu_features: facts.cpu_features.clone(),
         other_virtualization: facts.other_virtualization.clone(),
         cluster: settings.cluster.clone(),

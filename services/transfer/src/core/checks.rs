@@ -195,13 +195,7 @@ mod tests {
     #[test]
     fn what_has_no_place_at_the_target_is_refused() {
         let refused = |datastore: &str, path: &str, allocated_bytes: u64| {
-            let target = Endpoint {
-                host_id: "h1".to_owned(),
-                file: Some(FileRef {
-                    datastore: datastore.to_owned(),
-                    path: path.to_owned(),
-                }),
-            };
+            let target = Endpoint::new("h1", FileRef::new(datastore, path));
             let facts = FileFacts {
                 allocated_bytes,
                 ..FileFacts::default()

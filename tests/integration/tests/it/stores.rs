@@ -165,6 +165,14 @@ async fn a_machine_is_stored_with_all_it_is_and_comes_back_as_it_was() {
     let none = "/api/v1/library/items/images%2Fdeep%2Fweb%2Fdisk0.qcow2/actions/deploy";
     let named = |name: &str| json!({"name": name});
     refused(&client, none, named("x"), 409, "is no stored machine").await;
+    // No host knows the type of a machine that comes from a newer QEMU.
+    let path = share.join(definition);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut newer: Value = serde_json::from_str(&text).unwrap();
+    newer["machine_type"] = "pc-q35-99.0".into();
+    fs::write(&path, newer.to_string()).unwrap();
+    refused(&client, deploy, named("x"), 507, "pc-q35-99.0").await;
+    fs::write(&path, text).unwrap();
     fs::remove_file(share.join("deep/web/disk0.qcow2")).unwrap();
     refused(&client, deploy, named("x"), 404, "disk0.qcow2").await;
     fs::write(share.join(definition), "{\"version\": 9}").unwrap();

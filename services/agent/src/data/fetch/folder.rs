@@ -6,13 +6,11 @@ use std::os::unix::fs::MetadataExt as _;
 
 use contracts::data::{FileRef, FileStamp, Ticket};
 use contracts::{Code, ObjectRef, Status};
-use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, flock, openat, renameat, renameat_with,
-    statat, unlinkat,
-};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::super::remembered::Remembered;
+use super::super::rename::rename_unless_there;
 use super::super::roots::{self, Place, Roots};
 use super::super::slots::{Head, Slots};
 use super::super::source::is_same;
@@ -162,18 +160,9 @@ pub(super) fn remove(place: &Place, name: &str) -> io::Result<()> {
     }
 }
 
-/// Replaces nothing, whoever made it meanwhile.
+/// Gives the whole file its name.
 pub(super) fn rename(place: &Place) -> io::Result<()> {
-    let (folder, part) = (&place.folder, part_name(&place.name));
-    match renameat_with(folder, &part, folder, &place.name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL) => {}
-        renamed => return Ok(renamed?),
-    }
-    // A filesystem that cannot look and rename in one.
-    match statat(folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => Ok(renameat(folder, &part, folder, &place.name)?),
-        _ => Err(io::ErrorKind::AlreadyExists.into()),
-    }
+    rename_unless_there(&place.folder, &part_name(&place.name), &place.name)
 }
 
 /// Removes whatever a transfer has made of a file, whole or not. What is another's stays.

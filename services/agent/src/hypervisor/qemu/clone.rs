@@ -1,7 +1,6 @@
 //! A machine made of another one that is off, on its datastore.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use contracts::host::CloneVmRequest;
@@ -82,13 +81,8 @@ pub(super) fn everything(source: &Machine, disk: &Disk) -> Whole {
     };
     let mut layers = vec![own];
     layers.extend(disk.backing.iter().cloned());
-    let taken = |layer: &Layer| {
-        let metadata = std::fs::metadata(source.datastore.path.join(&layer.file));
-        metadata.map_or(0, |m| m.blocks().saturating_mul(512))
-    };
     Whole {
         datastore: source.datastore.path.clone(),
-        bytes: layers.iter().map(taken).sum(),
         layers,
         virtual_bytes: disk.size_bytes,
     }

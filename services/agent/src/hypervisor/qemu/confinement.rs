@@ -1,4 +1,7 @@
 //! As whom QEMU and its tools run: never as root where the host allows it, and never with the agent's environment.
+//!
+//! Tools end with the agent, however it ends: one that ran on would write into a file that the next agent makes anew. The
+//! kernel sees to that, so it holds too when no agent is started again. QEMU itself lives on.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,6 +9,7 @@ use std::process::Stdio;
 use rustix::fs::{Gid, Uid};
 use tokio::process::Command;
 
+use super::tool;
 use crate::limits;
 
 /// A user without rights of its own.
@@ -15,6 +19,9 @@ struct User {
     uid: u32,
     gid: u32,
 }
+
+/// Runs what follows, unless the agent of the process id in between ended before the kernel was asked.
+pub(super) const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
 
 /// How programs are started that must not have the agent's rights.
 #[derive(Clone, Debug)]
@@ -68,17 +75,14 @@ impl Confinement {
 
     async fn check_reach(&self, folder: &Path) -> Result<(), String> {
         let mut test = self.command(Path::new("test"));
-        test.arg("-x")
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        test.arg("-x").arg(folder);
         let user = self
             .user
             .as_ref()
             .map(|u| u.name.as_str())
             .unwrap_or_default();
-        match test.status().await {
-            Ok(status) if status.success() => Ok(()),
+        match tool::run(test, limits::IMAGE_INFO_TIMEOUT).await {
+            Ok(output) if output.code == Some(0) => Ok(()),
             Ok(_) => Err(format!(
                 "user {user} may not enter {}; open the folders above it with chmod o+x",
                 folder.display()
@@ -87,30 +91,35 @@ impl Confinement {
         }
     }
 
-    /// A program under the unprivileged user, with an empty environment and no input.
+    /// A tool under the unprivileged user, with an empty environment and no input. It is started by [`tool::spawn`] and ends
+    /// with the agent. `setpriv` asks the kernel for that after it has changed the user, which would undo it.
     pub(super) fn command(&self, program: &Path) -> Command {
-        let mut command = match &self.user {
-            None => Command::new(program),
-            Some(user) => {
-                let mut command = Command::new("setpriv");
-                command
-                    .args(setpriv_arguments(user, kvm_group()))
-                    .arg(program);
-                command
-            }
-        };
+        let mut command = Command::new("setpriv");
+        command
+            .args(self.setpriv_arguments())
+            .args(["--pdeathsig=KILL", "--", "sh", "-c", UNLESS_ORPHANED])
+            .arg(std::process::id().to_string())
+            .arg(program);
         clean(&mut command);
         command
     }
 
-    /// The same in a session of its own: what happens to the agent's terminal or group does not reach it.
+    /// A program under the unprivileged user that lives on without the agent, in a session of its own: what happens to the
+    /// agent's terminal or group does not reach it.
     pub(super) fn detached_command(&self, program: &Path) -> Command {
-        let inner = self.command(program);
-        let inner = inner.as_std();
         let mut command = Command::new("setsid");
-        command.arg(inner.get_program()).args(inner.get_args());
+        let user = self.setpriv_arguments();
+        if !user.is_empty() {
+            command.arg("setpriv").args(user).arg("--");
+        }
+        command.arg(program);
         clean(&mut command);
         command
+    }
+
+    fn setpriv_arguments(&self) -> Vec<String> {
+        let user = self.user.as_ref();
+        user.map_or_else(Vec::new, |user| setpriv_arguments(user, kvm_group()))
     }
 
     /// A tool that looks at what we do not trust: with little memory and time.
@@ -176,7 +185,6 @@ fn setpriv_arguments(user: &User, kvm_group: Option<u32>) -> Vec<String> {
         groups,
         "--bounding-set=-all".to_owned(),
         "--no-new-privs".to_owned(),
-        "--".to_owned(),
     ]
 }
 
@@ -224,6 +232,27 @@ mod tests {
         assert_eq!(find_user(PASSWD, "65534"), Some(nobody));
         assert_eq!(find_user(PASSWD, "root"), None);
         assert_eq!(find_user(PASSWD, ""), None);
+    }
+
+    #[tokio::test]
+    async fn a_tool_is_not_begun_for_an_agent_that_is_gone() {
+        let confinement = Confinement::none();
+        let command = confinement.command(Path::new("true"));
+        let own = std::process::id().to_string();
+        let mut of_another = Command::new("setpriv");
+        for word in command.as_std().get_args() {
+            of_another.arg(if word == own.as_str() {
+                "1234567".as_ref()
+            } else {
+                word
+            });
+        }
+        for (command, code) in [(command, Some(0)), (of_another, Some(1))] {
+            let ran = tool::run(command, limits::IMAGE_INFO_TIMEOUT)
+                .await
+                .unwrap();
+            assert_eq!(ran.code, code);
+        }
     }
 
     #[test]

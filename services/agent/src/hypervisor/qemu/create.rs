@@ -102,7 +102,6 @@ impl Wanted {
                 datastore: datastores_path(environment, &image).to_owned(),
                 layers: image.layers,
                 virtual_bytes: image.virtual_bytes,
-                bytes: image.file_bytes,
             }),
             _ => Content::Empty,
         };

@@ -10,7 +10,7 @@ use contracts::host::{self, ImageFile};
 use contracts::{Code, Status};
 use futures::future::join_all;
 
-use super::folder::Folder;
+use super::folder::{Folder, remove_file};
 use crate::limits;
 
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Datastore {
     pub(super) name: String,
     /// Without links.
     pub(super) path: PathBuf,
+    /// Whether a machine's file gets a second name in a parcel, and the other way. Where it does not, files are copied.
+    pub(super) second_names: bool,
 }
 
 impl Datastore {
@@ -33,6 +35,7 @@ impl Datastore {
         Ok(Self {
             name: name.to_owned(),
             path: fs::canonicalize(path)?,
+            second_names: gives_second_names(&path.join("vms"), &path.join("parcels")),
         })
     }
 
@@ -125,6 +128,21 @@ impl Datastore {
         images.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(images)
     }
+}
+
+/// Tried out, since no filesystem says so. One that cannot be written now, being full, is taken to do as most do.
+fn gives_second_names(from: &Path, to: &Path) -> bool {
+    let (file, second) = (from.join(".first-name"), to.join(".second-name"));
+    let tried = || {
+        remove_file(&second)?;
+        fs::File::create(&file)?;
+        io::Result::Ok(fs::hard_link(&file, &second).is_ok())
+    };
+    let gives = tried().unwrap_or(true);
+    for left in [file, second] {
+        let _ = remove_file(&left);
+    }
+    gives
 }
 
 /// Describes all of them. One whose storage hangs holds up neither the others nor the agent.

@@ -106,8 +106,10 @@ impl DiskLook {
         to: &Path,
         format: &str,
     ) -> Result<(), String> {
-        let failed = |error: &dyn std::fmt::Display| format!("could not be converted: {error}");
-        self.confinement.hand_over(to).map_err(|e| failed(&e))?;
+        self.confinement.hand_over(to).map_err(|error| {
+            let user = self.confinement.user_name();
+            format!("cannot be handed over to {user}, as whom qemu-img runs: {error}")
+        })?;
         let mut command = self.confinement.limited_command_for(
             &self.qemu_img,
             limits::IMAGE_TOOL_MEMORY_BYTES,
@@ -122,18 +124,22 @@ impl DiskLook {
             ))
             .arg(to);
         let converted = tool::run_well(command, limits::IMAGE_COPY_TIMEOUT).await;
-        converted.map(drop).map_err(|e| failed(&e))
+        let converted = converted.map(drop);
+        converted.map_err(|error| format!("could not be converted: {error}"))
     }
 
     /// Room that what a disk holds takes, about, whatever the format.
     pub(crate) async fn measure(&self, disk: &Disk, at: &At) -> Result<u64, String> {
+        let node = node(at, driver(disk.format).unwrap_or(RAW));
+        self.measure_node(&node).await
+    }
+
+    /// The same of a block node with what lies below it.
+    pub(super) async fn measure_node(&self, node: &Value) -> Result<u64, String> {
         let mut command = self.confinement.limited_command(&self.qemu_img);
         command
             .args(["measure", "-U", "--output=json", "-O", "qcow2"])
-            .arg(format!(
-                "json:{}",
-                node(at, driver(disk.format).unwrap_or(RAW))
-            ));
+            .arg(format!("json:{node}"));
         let output = tool::run_well(command, limits::IMAGE_CHECK_TIMEOUT).await;
         let output = output.map_err(|error| format!("could not be measured: {error}"))?;
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();

@@ -152,10 +152,18 @@ pub(super) fn check_runtime_dir(dir: &Path) -> Result<(), String> {
 /// Writes a file that is whole or not there, whatever happens meanwhile.
 pub(super) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let tmp = path.with_extension("new");
-    let mut file = File::create(&tmp)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&tmp, path)?;
+    let write = || {
+        let mut file = File::create(&tmp)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&tmp, path)
+    };
+    let written = write();
+    if written.is_err() {
+        // Half a file helps nobody, least of all on a disk that is full.
+        let _ = fs::remove_file(&tmp);
+    }
+    written?;
     sync_parent(path)
 }
 
@@ -242,6 +250,18 @@ mod tests {
         let link = dir.path().join("console.log");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
         assert!(read_limited(&link, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn half_a_file_is_not_left_when_the_whole_cannot_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vm.json");
+        // In its way, so that it gets no name.
+        fs::create_dir(&path).unwrap();
+        write_durably(&path, b"12345").unwrap_err();
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["vm.json"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use contracts::Status;
 
@@ -90,27 +90,42 @@ pub(super) async fn freeze(machine: &Machine) -> Result<Definition, Status> {
     let room = 2 * EMPTY_DISK_BYTES * machine.definition.disks.len() as u64;
     let what = format!("a linked clone of {}", machine.name());
     machine.datastore.check_room(room, &what)?;
-    let failed = |why: String| machine.failed("cloned", why);
-    for (before, after) in &moving {
-        prepare(machine, before, after).await.map_err(failed)?;
-    }
-    if !moving.is_empty() {
-        let done = lay_down(machine, &moving).and_then(|()| definition.store(&machine.folder));
-        if let Err(error) = done {
-            recover(machine);
-            return Err(failed(error.to_string()));
+    let laid = async {
+        for (before, after) in &moving {
+            prepare(machine, before, after).await?;
         }
+        if moving.is_empty() {
+            return Ok(());
+        }
+        let laid = lay_down(machine, &moving).and_then(|()| definition.store(&machine.folder));
+        laid.map_err(|error| error.to_string())
+    };
+    if let Err(why) = laid.await {
+        take_back(machine, &moving);
+        return Err(machine.not_written("cloned", why));
     }
     Ok(definition)
+}
+
+/// Has the machine as it was, and removes what was made beside its disks.
+fn take_back(machine: &Machine, moving: &[(&Disk, &Disk)]) {
+    recover(machine);
+    // Where a disk is not back, the new definition may have reached the disk, which names what was made.
+    let is_back = |disk: &Disk| machine.folder.file(&disk.file).exists();
+    for (_, after) in moving.iter().filter(|(before, _)| is_back(before)) {
+        if let Err(error) = folder::remove_file(&machine.folder.file(&after.file)) {
+            tracing::warn!(machine = machine.name(), file = after.file, %error, "left of a clone that was not made");
+        }
+    }
 }
 
 /// Makes the overlay that takes the place of a disk, and has the disk's header name what it lies on as it will see it.
 async fn prepare(machine: &Machine, before: &Disk, after: &Disk) -> Result<(), String> {
     let environment = &machine.environment;
     let path = machine.folder.file(&after.file);
-    make_file(machine, &path).map_err(|error| error.to_string())?;
-    let made = making::make_empty(environment, &machine.datastore, &path, after).await;
-    made.map_err(|error| error.to_string())?;
+    // One that was left by an attempt before is made anew.
+    folder::remove_file(&path).map_err(|error| error.to_string())?;
+    making::make_empty(environment, &machine.datastore, &path, after).await?;
     let Some(base) = before.backing.first() else {
         return Ok(());
     };
@@ -129,12 +144,6 @@ async fn prepare(machine: &Machine, before: &Disk, after: &Disk) -> Result<(), S
         .arg(machine.folder.file(&before.file));
     let rebased = tool::run_well(command, limits::IMAGE_INFO_TIMEOUT).await;
     rebased.map(drop).map_err(|error| error.to_string())
-}
-
-/// One that was left by an attempt before is made anew.
-fn make_file(machine: &Machine, path: &Path) -> io::Result<()> {
-    folder::remove_file(path)?;
-    making::make_file(&machine.environment.confinement, path)
 }
 
 /// Renames the disks to layers, everything on disk before.

@@ -18,6 +18,7 @@ use super::guest_agent::GuestAgent;
 use super::launch;
 use super::process::{Process, Record};
 use super::qmp::{Event, Qmp, QmpError};
+use super::tool;
 
 /// What does not change while the machine exists.
 pub(super) struct Machine {
@@ -97,6 +98,23 @@ impl Machine {
         .action(format!(
             "Look into {} at the host.",
             self.folder.qemu_log().display()
+        ))
+    }
+
+    /// The same of what is written to its datastore, which may be full.
+    pub(super) fn not_written(&self, what: &str, why: impl Display) -> Status {
+        let why = why.to_string();
+        let status = self.failed(what, &why);
+        if !tool::is_want_of_room(&why) {
+            return status;
+        }
+        let datastore = &self.datastore.name;
+        Status {
+            code: Code::ResourceExhausted.into(),
+            ..status
+        }
+        .action(format!(
+            "Free room on datastore {datastore}, and try again."
         ))
     }
 

@@ -2,11 +2,15 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::{Code, ObjectRef, Status};
+use tokio::process::Command;
 
 use super::confinement::Confinement;
 use super::datastore::Datastore;
@@ -14,7 +18,7 @@ use super::definition::{Definition, Disk, Format, Layer};
 use super::folder::{self, CREATING, Folder};
 use super::foreign_disk::Foreign;
 use super::machine::Machine;
-use super::tool::{self, ToolError};
+use super::tool;
 use super::{Environment, blocks, firmware, seed};
 use crate::core::seed::Seed;
 use crate::limits;
@@ -55,18 +59,27 @@ pub(super) struct Whole {
     pub(super) datastore: PathBuf,
     pub(super) layers: Vec<Layer>,
     pub(super) virtual_bytes: u64,
-    /// Room that a copy may take.
-    pub(super) bytes: u64,
+}
+
+impl Whole {
+    /// Room that a copy takes. What is compressed takes more in it than in its own file, so files say nothing.
+    pub(super) async fn measure(&self, environment: &Environment) -> u64 {
+        let chain = blocks::chain(&self.layers, &self.datastore);
+        let measured = environment.disks.measure_node(&chain).await;
+        // One that takes long to measure needs no more than it is large.
+        measured.unwrap_or(self.virtual_bytes)
+    }
 }
 
 impl Plan {
     /// Room that the disk takes at first.
-    fn bytes(&self) -> u64 {
+    async fn bytes(&self, environment: &Environment, datastore: &Datastore) -> u64 {
         match &self.content {
-            Content::Copy(whole) => whole.bytes,
+            Content::Copy(whole) => whole.measure(environment).await,
             Content::Foreign(foreign) => foreign.bytes,
             Content::Empty => EMPTY_DISK_BYTES,
-            Content::Received(_) => 0,
+            Content::Received(_) if datastore.second_names => 0,
+            Content::Received(from) => taken(from),
         }
     }
 }
@@ -79,13 +92,15 @@ pub(super) async fn make(
     told: Option<Told>,
     variables: Option<PathBuf>,
 ) -> Result<Machine, Status> {
+    environment.probe.check_type(&definition)?;
     let variables = variables_of(environment, &definition, variables)?;
     let seed_bytes = told.as_ref().map_or(0, |_| seed::bytes());
     let variables_bytes = variables.as_ref().map_or(0, |_| firmware::VARIABLES_BYTES);
-    datastore.check_room(
-        plans.iter().map(Plan::bytes).sum::<u64>() + seed_bytes + variables_bytes,
-        &format!("machine {}", definition.name),
-    )?;
+    let mut bytes = seed_bytes + variables_bytes;
+    for plan in plans {
+        bytes = bytes.saturating_add(plan.bytes(environment, datastore).await);
+    }
+    datastore.check_room(bytes, &format!("machine {}", definition.name))?;
     let vm_id = &definition.vm_id;
     let folder = unfinished(datastore, vm_id);
     let failed = |error: io::Error| not_made(&definition, datastore, &error.to_string());
@@ -93,14 +108,11 @@ pub(super) async fn make(
     let made = async {
         fill(environment, datastore, &folder, plans, told).await?;
         let copied = variables.map(|from| firmware::copy_variables(environment, &from, &folder));
-        copied
-            .unwrap_or(Ok(()))
-            .map_err(|error| error.to_string())?;
-        definition.store(&folder).map_err(|error| error.to_string())
+        copied.unwrap_or(Ok(())).map_err(said)?;
+        definition.store(&folder).map_err(said)
     };
     let named = made.await.and_then(|()| {
-        folder::rename_durably(folder.path(), datastore.folder(vm_id).path())
-            .map_err(|error| error.to_string())
+        folder::rename_durably(folder.path(), datastore.folder(vm_id).path()).map_err(said)
     });
     if let Err(why) = named {
         discard(datastore, vm_id);
@@ -146,7 +158,7 @@ fn not_made(definition: &Definition, datastore: &Datastore, why: &str) -> Status
         "{} could not be made on datastore {}: {why}.",
         definition.name, datastore.name
     );
-    let (code, action) = if why.contains("No space left") || why.contains("File too large") {
+    let (code, action) = if tool::is_want_of_room(why) {
         (
             Code::ResourceExhausted,
             "Free room on the datastore, or use another one.",
@@ -171,19 +183,22 @@ async fn fill(
 ) -> Result<(), String> {
     // QEMU may pass through the folder to its files; others may not even list it.
     let made = fs::DirBuilder::new().mode(0o711).create(folder.path());
-    made.map_err(|error| error.to_string())?;
+    made.map_err(said)?;
     for plan in plans {
         make_disk(environment, datastore, folder, plan).await?;
     }
-    let confinement = &environment.confinement;
     let seeded = match told {
         None => Ok(()),
-        Some(Told::Now(seed)) => seed::make(confinement, folder, &seed),
+        Some(Told::Now(seed)) => seed::make(&environment.confinement, folder, &seed),
         Some(Told::Received(path)) => {
-            seed::check(&path).and_then(|()| take(confinement, &path, &folder.file(seed::FILE)))
+            async {
+                seed::check(&path)?;
+                take(environment, datastore, &path, &folder.file(seed::FILE)).await
+            }
+            .await
         }
     };
-    seeded.map_err(|error| error.to_string())
+    seeded.map_err(said)
 }
 
 async fn make_disk(
@@ -193,22 +208,21 @@ async fn make_disk(
     plan: &Plan,
 ) -> Result<(), String> {
     let path = folder.file(&plan.disk.file);
-    let confinement = &environment.confinement;
-    let made = match &plan.content {
-        Content::Received(from) => take(confinement, from, &path),
-        Content::Copy(_) | Content::Empty | Content::Foreign(_) => make_file(confinement, &path),
-    };
-    made.map_err(|error| error.to_string())?;
-    if let Content::Foreign(foreign) = &plan.content {
-        let converted = foreign.convert(&environment.disks, &path).await;
-        converted.map_err(|why| format!("disk {} {why}", plan.disk.id))?;
+    let disk = &plan.disk;
+    match &plan.content {
+        Content::Empty => make_empty(environment, datastore, &path, disk).await?,
+        Content::Copy(whole) => copy(environment, whole, &path, disk.size_bytes).await?,
+        Content::Received(from) => {
+            take(environment, datastore, from, &path)
+                .await
+                .map_err(said)?;
+        }
+        Content::Foreign(foreign) => {
+            make_file(&environment.confinement, &path).map_err(said)?;
+            let converted = foreign.convert(&environment.disks, &path).await;
+            converted.map_err(|why| format!("disk {} {why}", disk.id))?;
+        }
     }
-    let filled = match &plan.content {
-        Content::Copy(whole) => copy(environment, whole, &path, plan.disk.size_bytes).await,
-        Content::Empty => make_empty(environment, datastore, &path, &plan.disk).await,
-        Content::Received(_) | Content::Foreign(_) => Ok(()),
-    };
-    filled.map_err(|error| error.to_string())?;
     // qemu-img does not wait for the disk.
     sync(&path).await
 }
@@ -224,11 +238,34 @@ pub(super) fn make_file(confinement: &Confinement, path: &Path) -> io::Result<()
     confinement.hand_over(path)
 }
 
-/// Gives a file that has come a second name in a machine's folder. The first goes when the machine is whole.
-fn take(confinement: &Confinement, from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to)?;
+fn said(error: io::Error) -> String {
+    error.to_string()
+}
+
+/// Gives a file that has come a second name in a machine's folder, or copies it. The first goes when the machine is whole.
+async fn take(
+    environment: &Environment,
+    datastore: &Datastore,
+    from: &Path,
+    to: &Path,
+) -> io::Result<()> {
+    match datastore.second_names {
+        true => fs::hard_link(from, to)?,
+        false => copy_file(from, to).await?,
+    }
     fs::set_permissions(to, Permissions::from_mode(FILE_MODE))?;
-    confinement.hand_over(to)
+    environment.confinement.hand_over(to)
+}
+
+async fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let copied = tokio::task::spawn_blocking(move || fs::copy(from, to)).await;
+    copied?.map(drop)
+}
+
+/// Room that a file takes.
+pub(super) fn taken(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.blocks().saturating_mul(512))
 }
 
 pub(super) async fn sync(path: &Path) -> Result<(), String> {
@@ -237,16 +274,17 @@ pub(super) async fn sync(path: &Path) -> Result<(), String> {
     synced
         .map_err(io::Error::other)
         .and_then(|synced| synced)
-        .map_err(|error| error.to_string())
+        .map_err(said)
 }
 
-/// An overlay or a blank disk. `-u`: the size is known, and the image need not be opened again.
+/// Makes an overlay or a blank disk. `-u`: the size is known, and the image need not be opened again.
 pub(super) async fn make_empty(
     environment: &Environment,
     datastore: &Datastore,
     path: &Path,
     disk: &Disk,
-) -> Result<(), ToolError> {
+) -> Result<(), String> {
+    make_file(&environment.confinement, path).map_err(said)?;
     let mut command = environment.confinement.command(&environment.qemu_img);
     command.args(["create", "-q", "-f", "qcow2", "-u"]);
     if let Some(base) = disk.backing.first() {
@@ -257,9 +295,12 @@ pub(super) async fn make_empty(
     }
     command.arg(path).arg(disk.size_bytes.to_string());
     tracing::debug!(disk = disk.id, datastore = datastore.name, "making a disk");
-    tool::run_well(command, limits::IMAGE_INFO_TIMEOUT)
-        .await
-        .map(drop)
+    run(command, limits::IMAGE_INFO_TIMEOUT).await
+}
+
+async fn run(command: Command, limit: Duration) -> Result<(), String> {
+    let ran = tool::run_well(command, limit).await;
+    ran.map(drop).map_err(|error| error.to_string())
 }
 
 /// The name of an image in the header of a machine's disk. Relative, so that the datastore may be mounted elsewhere;
@@ -268,13 +309,14 @@ fn seen_from_machine(file: &str) -> PathBuf {
     Path::new("../..").join(file)
 }
 
-/// Shares the blocks of what is one file where the filesystem can, else copies the chain as a whole.
+/// Makes a copy: shares the blocks of what is one file where the filesystem can, else copies the chain as a whole.
 pub(super) async fn copy(
     environment: &Environment,
     whole: &Whole,
     path: &Path,
     size_bytes: u64,
-) -> Result<(), ToolError> {
+) -> Result<(), String> {
+    make_file(&environment.confinement, path).map_err(said)?;
     if !is_reflinked(whole, path).await {
         let mut command = environment.confinement.command(&environment.qemu_img);
         let chain = format!("json:{}", blocks::chain(&whole.layers, &whole.datastore));
@@ -282,7 +324,7 @@ pub(super) async fn copy(
             .args(["convert", "-q", "-O", "qcow2"])
             .arg(chain)
             .arg(path);
-        tool::run_well(command, limits::IMAGE_COPY_TIMEOUT).await?;
+        run(command, limits::IMAGE_COPY_TIMEOUT).await?;
     }
     if size_bytes > whole.virtual_bytes {
         let mut command = environment.confinement.command(&environment.qemu_img);
@@ -290,7 +332,7 @@ pub(super) async fn copy(
             .args(["resize", "-q", "-f", "qcow2"])
             .arg(path)
             .arg(size_bytes.to_string());
-        tool::run_well(command, limits::IMAGE_INFO_TIMEOUT).await?;
+        run(command, limits::IMAGE_INFO_TIMEOUT).await?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ mod save;
 mod seed;
 mod start;
 mod stop;
-mod tool;
+pub(crate) mod tool;
 mod users;
 mod watch;
 mod work;
@@ -201,6 +201,7 @@ impl Hypervisor for Qemu {
             confinement: environment.confinement.description.clone(),
             memory_overhead_bytes: probe.accelerator.overhead_bytes(),
             uefi: environment.uefi.is_some(),
+            q35_versions: probe.q35_versions(),
             ..self.host.read()
         }
     }

@@ -8,7 +8,8 @@
 //! | `<parcel>-machine.muster.json` | what the machine is, for people and for hosts to come |
 //! | `.<parcel>-…` | one of them that is being made, or comes |
 //!
-//! A disk that is one file is its second name here: nothing is copied, and the machine may go before the parcel does.
+//! A disk that is one file is its second name here: nothing is copied, and the machine may go before the parcel does. Where
+//! the filesystem gives no second names it is copied.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use contracts::host::{PackVmRequest, Parcel, ParcelFile};
 use contracts::stored::{self, StoredCard, StoredDisk, StoredVm};
-use contracts::{Code, ObjectRef, Status, names};
+use contracts::{ObjectRef, Status, names};
 
 use super::clone::everything;
 use super::datastore::Datastore;
@@ -49,21 +50,30 @@ pub(super) fn check(request: &PackVmRequest) -> Result<(), Status> {
 }
 
 /// What a parcel of the machine will be, or why there is no room for it.
-pub(super) fn plan(machine: &Machine, request: &PackVmRequest) -> Result<Parcel, Status> {
-    let wholes = wholes(machine);
-    let copied = wholes.iter().filter(|(_, whole)| !is_one_file(whole));
-    let copied: u64 = copied.map(|(_, whole)| whole.bytes).sum();
-    let what = format!("a parcel of {}", machine.name());
-    let datastore = &machine.datastore;
-    datastore.check_room(copied + DEFINITION_BYTES, &what)?;
+pub(super) async fn plan(machine: &Machine, request: &PackVmRequest) -> Result<Parcel, Status> {
     let file = |name: &str, bytes: u64| ParcelFile {
         name: name.to_owned(),
         path: below(&request.parcel_id, name),
         bytes,
     };
-    let disks = wholes.iter();
-    let disks = disks.map(|(disk, whole)| file(&stored::disk_file(&disk.id), whole.bytes));
-    let mut files: Vec<ParcelFile> = disks.collect();
+    let datastore = &machine.datastore;
+    let (mut files, mut copied_bytes) = (Vec::new(), DEFINITION_BYTES);
+    for (disk, whole) in wholes(machine) {
+        let name = stored::disk_file(&disk.id);
+        let to = path(datastore, &request.parcel_id, &name);
+        let is_copied = is_copied(machine, &whole);
+        let bytes = match is_copied {
+            true => whole.measure(&machine.environment).await,
+            false => making::taken(&machine.folder.file(&disk.file)),
+        };
+        // What an attempt before has made is there.
+        if is_copied && !to.exists() {
+            copied_bytes = copied_bytes.saturating_add(bytes);
+        }
+        files.push(file(&name, bytes));
+    }
+    let what = format!("a parcel of {}", machine.name());
+    datastore.check_room(copied_bytes, &what)?;
     if !request.disks_only {
         if machine.definition.seeded {
             files.push(file(stored::SEED, seed::bytes()));
@@ -87,38 +97,26 @@ fn wholes(machine: &Machine) -> Vec<(&Disk, Whole)> {
         .collect()
 }
 
-fn is_one_file(whole: &Whole) -> bool {
-    whole.layers.len() == 1
+fn is_copied(machine: &Machine, whole: &Whole) -> bool {
+    whole.layers.len() > 1 || !machine.datastore.second_names
 }
 
 /// Makes the files of a machine that is off and held. Those that are there are left as they are.
 pub(super) async fn pack(machine: &Machine, request: &PackVmRequest) -> Result<Parcel, Status> {
-    let parcel = plan(machine, request)?;
+    let parcel = plan(machine, request).await?;
     let id = &request.parcel_id;
     for (disk, whole) in wholes(machine) {
         let to = path(&machine.datastore, id, &stored::disk_file(&disk.id));
         let packed = pack_disk(machine, disk, &whole, &to).await;
-        packed.map_err(|why| not_packed(machine, &why))?;
+        packed.map_err(|why| machine.not_written("packed", why))?;
     }
     let packed = match request.disks_only {
         true => Ok(()),
         false => pack_words(machine, request),
     };
     let synced = packed.and_then(|()| File::open(machine.datastore.parcels())?.sync_all());
-    synced.map_err(|error| not_packed(machine, &error.to_string()))?;
+    synced.map_err(|error| machine.not_written("packed", error))?;
     Ok(parcel)
-}
-
-fn not_packed(machine: &Machine, why: &str) -> Status {
-    let status = machine.failed("packed", why);
-    if !why.contains("No space left") && !why.contains("File too large") {
-        return status;
-    }
-    Status {
-        code: Code::ResourceExhausted.into(),
-        ..status
-    }
-    .action("Free room on the datastore, then restart the job.")
 }
 
 async fn pack_disk(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> Result<(), String> {
@@ -126,9 +124,8 @@ async fn pack_disk(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> 
     if to.try_exists().map_err(said)? {
         return Ok(());
     }
-    // A filesystem that keeps no second names has it copied.
-    if is_one_file(whole) && fs::hard_link(machine.folder.file(&disk.file), to).is_ok() {
-        return Ok(());
+    if !is_copied(machine, whole) {
+        return fs::hard_link(machine.folder.file(&disk.file), to).map_err(said);
     }
     let unfinished = hidden(to);
     let made = copy(machine, disk, whole, &unfinished).await;
@@ -142,9 +139,7 @@ async fn pack_disk(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> 
 async fn copy(machine: &Machine, disk: &Disk, whole: &Whole, to: &Path) -> Result<(), String> {
     let environment = &machine.environment;
     folder::remove_file(to).map_err(|error| error.to_string())?;
-    making::make_file(&environment.confinement, to).map_err(|error| error.to_string())?;
-    let copied = making::copy(environment, whole, to, disk.size_bytes).await;
-    copied.map_err(|error| error.to_string())?;
+    making::copy(environment, whole, to, disk.size_bytes).await?;
     making::sync(to).await
 }
 

@@ -8,11 +8,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use contracts::stored::Q35;
+use contracts::{ObjectRef, Status};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::confinement::Confinement;
+use super::definition::Definition;
 use super::{probe_sector, tool};
 use crate::limits;
 
@@ -58,6 +61,37 @@ pub(super) struct Probe {
     pub(super) version: String,
     /// Today's meaning of "q35": "pc-q35-10.0".
     pub(super) machine_type: String,
+    /// Every machine type that QEMU knows.
+    machine_types: Vec<String>,
+}
+
+impl Probe {
+    /// Of the types that machines are made of, as hosts tell them.
+    pub(super) fn q35_versions(&self) -> Vec<String> {
+        let own = std::iter::once(&self.machine_type);
+        let others = self.machine_types.iter();
+        let others = others.filter(|name| **name != self.machine_type);
+        own.chain(others)
+            .filter_map(|name| Some(name.strip_prefix(Q35)?.to_owned()))
+            .collect()
+    }
+
+    /// Refuses a machine of a type that QEMU would not start.
+    pub(super) fn check_type(&self, definition: &Definition) -> Result<(), Status> {
+        let wanted = &definition.machine_type;
+        if self.machine_types.contains(wanted) {
+            return Ok(());
+        }
+        let (name, version) = (&definition.name, &self.version);
+        let message = format!(
+            "{name} is of machine type {wanted}, which {version} on this host does not know."
+        );
+        Err(Status::precondition(message)
+            .about(ObjectRef::new("vm", &definition.vm_id, name))
+            .action(
+                "Use a host whose QEMU knows it, or change machine_type in the stored definition.",
+            ))
+    }
 }
 
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -82,6 +116,7 @@ pub(super) async fn probe(
         reason,
         version: parse_version(&version).ok_or("its version was not understood")?,
         machine_type: parse_machine_type(&machines).ok_or("it has no q35 machine")?,
+        machine_types: parse_machine_types(&machines),
     })
 }
 
@@ -107,6 +142,13 @@ fn parse_machine_type(output: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
+/// The first word of each line but the heading.
+fn parse_machine_types(output: &str) -> Vec<String> {
+    let lines = output.lines().filter(|line| !line.ends_with(':'));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.map(str::to_owned).collect()
+}
+
 async fn try_kvm(qemu: &Path, confinement: &Confinement, scratch: &Path) -> Result<(), String> {
     if !Path::new("/dev/kvm").exists() {
         return Err("this host has no /dev/kvm".to_owned());
@@ -125,9 +167,8 @@ async fn run_machine(
     let made = std::fs::write(&disk, probe_sector::disk());
     made.and_then(|()| confinement.hand_over(&disk))
         .map_err(|e| format!("the probe's disk was not written: {e}"))?;
-    let child = command(qemu, confinement, &disk, accelerator)
-        .spawn()
-        .map_err(|e| format!("QEMU could not be run: {e}"));
+    let child = tool::spawn(command(qemu, confinement, &disk, accelerator)).await;
+    let child = child.map_err(|e| format!("QEMU could not be run: {e}"));
     let outcome = match child {
         Ok(child) => timeout(limits::PROBE_TIMEOUT, end_of(child)).await,
         Err(why) => Ok(Err(why)),
@@ -206,10 +247,12 @@ mod tests {
         let version =
             "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\nCopyright (c) 2003-2025\n";
         assert_eq!(parse_version(version).as_deref(), Some("QEMU 10.0.2"));
-        let machines = "pc   Standard PC (alias of pc-i440fx-10.0)\n\
+        let machines = "Supported machines are:\npc   Standard PC (alias of pc-i440fx-10.0)\n\
+                        pc-q35-9.2  Standard PC (Q35 + ICH9, 2009)\n\
                         q35  Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-10.0)\n";
         assert_eq!(parse_machine_type(machines).as_deref(), Some("pc-q35-10.0"));
         assert_eq!(parse_machine_type("microvm  x"), None);
+        assert_eq!(parse_machine_types(machines), ["pc", "pc-q35-9.2", "q35"]);
     }
 
     /// Shows that the probe itself is right: where it fails, it is the accelerator's fault.

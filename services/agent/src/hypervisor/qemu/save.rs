@@ -7,11 +7,11 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
-use contracts::{Code, Status};
+use contracts::Status;
 use serde_json::json;
 
 use super::machine::{Live, Machine};
-use super::migration::{self, MigrationError};
+use super::migration;
 use super::process::{BeforeSave, Record};
 use super::{folder, stop};
 use crate::limits;
@@ -43,7 +43,7 @@ async fn write(
     limit: Duration,
 ) -> Result<(), Status> {
     let tmp = machine.folder.state_tmp();
-    note(machine, Some(before)).map_err(|e| machine.failed("saved", e))?;
+    note(machine, Some(before)).map_err(|e| machine.not_written("saved", e))?;
     let made = OpenOptions::new()
         .write(true)
         .create(true)
@@ -51,29 +51,12 @@ async fn write(
         .mode(0o600)
         .open(&tmp);
     made.and_then(|_| machine.environment.confinement.hand_over(&tmp))
-        .map_err(|e| machine.failed("saved", e))?;
+        .map_err(|e| machine.not_written("saved", e))?;
     let stopped = live.qmp.execute("stop", json!({})).await;
     stopped.map_err(|error| machine.qmp_failed("saved", error))?;
     migration::save(&live.qmp, &tmp, limit)
         .await
-        .map_err(|error| not_written(machine, error))
-}
-
-fn not_written(machine: &Machine, error: MigrationError) -> Status {
-    let full = error.to_string().contains("No space left");
-    let status = machine.failed("saved", error);
-    if full {
-        let action = format!(
-            "Free room on datastore {}, and try again.",
-            machine.datastore.name
-        );
-        return Status {
-            code: Code::ResourceExhausted.into(),
-            ..status
-        }
-        .action(action);
-    }
-    status
+        .map_err(|error| machine.not_written("saved", error))
 }
 
 /// Writes down that the machine is being saved, or no longer.
@@ -97,7 +80,7 @@ pub(super) async fn keep(machine: &Machine) -> Result<(), Status> {
         folder::rename_durably(&tmp, &state)
     });
     let kept = kept.await.map_err(io::Error::other).and_then(|kept| kept);
-    kept.map_err(|error| machine.failed("saved", error))
+    kept.map_err(|error| machine.not_written("saved", error))
 }
 
 /// Ends the process of a machine whose memory is safe. Its guest must never run again: the file goes on from here.

@@ -1,12 +1,18 @@
 //! Runs a helper program to its end: with a time limit, and keeping only so much of what it prints.
 
+use std::io;
 use std::process::Stdio;
+use std::sync::{LazyLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
+use super::confinement::UNLESS_ORPHANED;
 use crate::{limits, meter};
 
 /// How a program ended.
@@ -21,10 +27,7 @@ pub(super) struct Output {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolError {
     #[error("{program} could not be run: {error}")]
-    NotRun {
-        program: String,
-        error: std::io::Error,
-    },
+    NotRun { program: String, error: io::Error },
     #[error("{program} did not end within {} s", after.as_secs())]
     TimedOut { program: String, after: Duration },
     #[error("{program} failed: {}", last_line(stderr))]
@@ -35,6 +38,17 @@ impl Output {
     fn succeeded(&self) -> bool {
         self.code == Some(0)
     }
+}
+
+/// Whether something went wrong for want of room, as programs and the system say it.
+pub(crate) fn is_want_of_room(why: &str) -> bool {
+    let words = [
+        "No space left",
+        "Disk quota exceeded",
+        "Quota exceeded",
+        "File too large",
+    ];
+    words.iter().any(|words| why.contains(words))
 }
 
 /// Runs a program; ends it when the time is over or the caller gives up.
@@ -48,7 +62,7 @@ pub(super) async fn run(mut command: Command, limit: Duration) -> Result<Output,
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let mut child = command.spawn().map_err(not_run)?;
+    let mut child = spawn(command).await.map_err(not_run)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async { tokio::join!(read_start(stdout), read_start(stderr), child.wait()) };
     let work = work.instrument(meter::tool_span(&program));
@@ -64,6 +78,42 @@ pub(super) async fn run(mut command: Command, limit: Duration) -> Result<Output,
         stdout,
         stderr: String::from_utf8_lossy(&stderr).into_owned(),
     })
+}
+
+struct Start {
+    command: Command,
+    runtime: Handle,
+    started: oneshot::Sender<io::Result<Child>>,
+}
+
+/// Starts a program that ends with the agent. To the kernel that is the thread that starts it, so one thread does so, and it
+/// lives as long as the agent: those of the runtime may come and go.
+pub(super) async fn spawn(command: Command) -> io::Result<Child> {
+    static STARTER: LazyLock<mpsc::Sender<Start>> = LazyLock::new(|| {
+        let (sender, starts) = mpsc::channel::<Start>();
+        let start_all = move || {
+            for mut start in starts {
+                let _entered = start.runtime.enter();
+                // Who has given up meanwhile drops the program, which ends it.
+                let _ = start.started.send(start.command.spawn());
+            }
+        };
+        // Without the thread nobody receives, and whoever asks hears of it.
+        let _ = thread::Builder::new()
+            .name("tools".to_owned())
+            .spawn(start_all);
+        sender
+    });
+    let gone = || io::Error::other("no thread starts programs");
+    let (started, child) = oneshot::channel();
+    let runtime = Handle::current();
+    let start = Start {
+        command,
+        runtime,
+        started,
+    };
+    STARTER.send(start).map_err(|_| gone())?;
+    child.await.map_err(|_| gone())?
 }
 
 /// Runs a program that must succeed.
@@ -83,13 +133,14 @@ pub(super) async fn run_well(command: Command, limit: Duration) -> Result<Output
 fn program_name(command: &Command) -> String {
     let command = command.as_std();
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words = words.map(|word| word.to_string_lossy());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    // The process id of the agent follows.
+    let guard = words.iter().position(|word| word == UNLESS_ORPHANED);
+    let words = words.iter().skip(guard.map_or(0, |at| at + 2));
     let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
     words
-        .map(|word| name(&word))
-        .find(|word| {
-            !word.starts_with("--") && !["setsid", "setpriv", "prlimit"].contains(&word.as_str())
-        })
+        .map(|word| name(word))
+        .find(|word| !word.starts_with("--") && word != "prlimit")
         .unwrap_or_default()
 }
 
@@ -117,6 +168,9 @@ pub(super) fn last_line(stderr: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::confinement::Confinement;
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -144,15 +198,9 @@ mod tests {
 
     #[test]
     fn a_program_is_named_without_its_wrappers() {
-        let mut command = Command::new("setpriv");
-        command.args([
-            "--reuid=1",
-            "--",
-            "prlimit",
-            "--as=1",
-            "/usr/bin/qemu-img",
-            "info",
-        ]);
+        let confinement = Confinement::none();
+        let mut command = confinement.limited_command(Path::new("/usr/bin/qemu-img"));
+        command.arg("info");
         assert_eq!(program_name(&command), "qemu-img");
     }
 }

@@ -105,22 +105,19 @@ impl FromShare {
         job_id: &str,
         file: &File,
     ) -> StartRequest {
-        let end = |host_id: &str, datastore: &str, path: String| Endpoint {
-            host_id: host_id.to_owned(),
-            file: Some(FileRef {
-                datastore: datastore.to_owned(),
-                path,
-            }),
-        };
         let from = match self.folder.as_str() {
             "" => file.stored.clone(),
             folder => format!("{folder}/{}", file.stored),
         };
-        let to = format!("parcels/{}-{}", self.parcel_id, file.name);
+        let from = FileRef::new(&self.share_id, from);
+        let to = FileRef::new(
+            datastore,
+            format!("parcels/{}-{}", self.parcel_id, file.name),
+        );
         StartRequest {
             transfer_id: self.transfer_id(file),
-            source: Some(end(&self.server_id, &self.share_id, from)),
-            target: Some(end(host_id, datastore, to)),
+            source: Some(Endpoint::new(&self.server_id, from)),
+            target: Some(Endpoint::new(host_id, to)),
             job_id: job_id.to_owned(),
             source_bytes: file.bytes,
             source_modified_ms: file.modified_ms,

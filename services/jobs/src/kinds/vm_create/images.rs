@@ -72,20 +72,13 @@ impl<'a> Wanted<'a> {
     }
 
     fn start_request(&self, number: u32, job_id: &str) -> StartRequest {
-        let end = |host_id: &str, datastore: &str, path: String| Endpoint {
-            host_id: host_id.to_owned(),
-            file: Some(FileRef {
-                datastore: datastore.to_owned(),
-                path,
-            }),
-        };
         let image = self.image;
-        let source = end(&image.server_id, &image.share_id, image.path.clone());
-        let target = format!("images/{}", image.file);
+        let from = FileRef::new(&image.share_id, &image.path);
+        let to = FileRef::new(self.datastore, format!("images/{}", image.file));
         StartRequest {
             transfer_id: self.transfer_id(number),
-            source: Some(source),
-            target: Some(end(self.host_id, self.datastore, target)),
+            source: Some(Endpoint::new(&image.server_id, from)),
+            target: Some(Endpoint::new(self.host_id, to)),
             job_id: job_id.to_owned(),
             shared: true,
             source_bytes: image.file_bytes,

@@ -127,6 +127,8 @@ impl State {
     pub(super) fn rate_request(&self, disk_bytes: u64) -> RateRequest {
         let hardware = self.hardware();
         let uefi = hardware.firmware() == Firmware::Uefi;
+        let stored = self.stored.as_ref();
+        let machine_type = stored.map(|stored| stored.machine_type.clone());
         let of_host = |index: &usize| self.library_image(*index).is_none();
         let disks = hardware.disks.into_iter().enumerate();
         let mut images: Vec<String> = disks
@@ -145,6 +147,7 @@ impl State {
                 images,
                 networks: cards.map(|card| card.network).collect(),
                 uefi,
+                machine_type: machine_type.unwrap_or_default(),
                 datastore: request.datastore.clone(),
                 tags: request.tags.clone(),
                 ..request.placing.clone().unwrap_or_default()

@@ -2,6 +2,7 @@
 
 use contracts::placement::rule::{Bond, Level, Strength};
 use contracts::placement::{HostState, Reason, Requirements, RuleStanding};
+use contracts::stored::Q35;
 
 use super::{reason, tagged};
 
@@ -16,6 +17,7 @@ pub(super) fn failed(
     reasons.extend(platform(state, needs));
     reasons.extend(accelerator(state, needs));
     reasons.extend(firmware(state, needs));
+    reasons.extend(machine_type(state, needs));
     reasons.extend(cpu_features(state, needs));
     reasons.extend(tags(state, needs));
     reasons.extend(possible(state, needs));
@@ -92,6 +94,23 @@ fn firmware(state: &HostState, needs: &Requirements) -> Option<Reason> {
             "Install it on {name} (Debian: package ovmf) and restart its agent, or choose another host."
         );
         reason("firmware", message, action)
+    })
+}
+
+/// Types of other names, and hosts that do not say which they know, are left to the host, which refuses what it does not.
+fn machine_type(state: &HostState, needs: &Requirements) -> Option<Reason> {
+    let version = needs.machine_type.strip_prefix(Q35)?;
+    let newest = state.q35_versions.first()?;
+    (!state.q35_versions.iter().any(|known| known == version)).then(|| {
+        let name = &state.host_name;
+        let message = format!(
+            "The machine is of QEMU's type {Q35}{version}, which host {name} does not know; it makes machines of {Q35}{newest}."
+        );
+        let action = format!(
+            "Choose a host whose QEMU knows it, install such a QEMU on {name} and restart its agent, or change \
+             machine_type in the machine's stored definition."
+        );
+        reason("machine_type", message, action)
     })
 }
 

@@ -188,6 +188,26 @@ fn an_idle_host_keeps_almost_all_its_stars_and_a_busy_one_half_a_star() {
 }
 
 #[test]
+fn a_host_must_know_the_type_of_a_machine_that_there_was_before() {
+    let of = |machine_type: &str| Requirements {
+        machine_type: machine_type.to_owned(),
+        ..needs(1, GIB)
+    };
+    let knows = |versions: &[&str]| {
+        with(host("a"), |state| {
+            state.q35_versions = versions.iter().map(|v| (*v).to_owned()).collect();
+        })
+    };
+    let old = knows(&["8.2", "8.1", "rhel9.4.0"]);
+    assert_eq!(checks(&old, &of("pc-q35-9.2")), ["machine_type"]);
+    for known in ["pc-q35-8.1", "pc-q35-rhel9.4.0", "q35", "pc-i440fx-9.2", ""] {
+        assert!(checks(&old, &of(known)).is_empty(), "{known}");
+    }
+    // Of an agent that does not say.
+    assert!(checks(&knows(&[]), &of("pc-q35-9.2")).is_empty());
+}
+
+#[test]
 fn every_failed_check_is_named() {
     let state = with(host("a"), |state| {
         state.approved = false;
@@ -196,6 +216,7 @@ fn every_failed_check_is_named() {
         state.maintenance = true;
         state.other_virtualization = "VirtualBox".to_owned();
         state.cpus = 2;
+        state.q35_versions = vec!["8.2".to_owned(), "8.1".to_owned()];
         state.memory_used_bytes = 14 * GIB;
         state.datastores[0].free_bytes = 2 * GIB;
     });
@@ -208,6 +229,7 @@ fn every_failed_check_is_named() {
         platform: "x86_64".to_owned(),
         accelerator: "kvm".to_owned(),
         uefi: true,
+        machine_type: "pc-q35-9.2".to_owned(),
         cpu_features: words(&["avx512f"]),
         host_tags: words(&["gpu"]),
         possible_host_ids: words(&["id-b"]),
@@ -228,6 +250,7 @@ fn every_failed_check_is_named() {
         "platform",
         "accelerator",
         "firmware",
+        "machine_type",
         "cpu_features",
         "host_tag",
         "possible_host",

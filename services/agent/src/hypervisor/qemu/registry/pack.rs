@@ -48,7 +48,7 @@ impl Registry {
         parcel::check(&request)?;
         if request.check_only {
             let machine = self.machine(&request.vm_id)?;
-            return parcel::plan(&machine, &request);
+            return parcel::plan(&machine, &request).await;
         }
         let (stop, ended) = (CancellationToken::new(), watch::channel(()));
         let packing = Packing {
