@@ -75,6 +75,20 @@ pub fn check_image_file(field: &str, file: &str) -> Result<(), Status> {
     )
 }
 
+/// What an image of the library is called on datastores: of which item it is, and which content that had.
+pub fn library_image(item_id: &str, content: &str, format: &str) -> String {
+    format!("{LIBRARY_IMAGE}{item_id}-{content}.{format}")
+}
+
+/// Of which item of the library an image is, by its name; `None`: of none.
+pub fn item_of_image(image: &str) -> Option<&str> {
+    let file = image.rsplit('/').next()?.strip_prefix(LIBRARY_IMAGE)?;
+    let (item_id, _) = file.rsplit_once('.')?.0.rsplit_once('-')?;
+    is_token(item_id).then_some(item_id)
+}
+
+const LIBRARY_IMAGE: &str = "library-";
+
 /// Checks the path of a virtual disk that is to be made in a share: no part of it is hidden or leads up, and its ending says
 /// its format.
 pub fn check_disk_path(field: &str, path: &str, format: &str) -> Result<(), Status> {
@@ -250,6 +264,21 @@ pub fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_of_the_library_says_of_which_item_it_is() {
+        let image = library_image("0198c1a2-aa", "0123456789ab", "qcow2");
+        assert_eq!(item_of_image(&image), Some("0198c1a2-aa"));
+        assert_eq!(item_of_image(&format!("ssd/{image}")), Some("0198c1a2-aa"));
+        for other in [
+            "debian-13.qcow2",
+            "library-x",
+            "library-.-a.raw",
+            "layer-a-b.qcow2",
+        ] {
+            assert_eq!(item_of_image(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_disk_of_a_share_has_a_path_below_it_and_the_ending_of_its_format() {

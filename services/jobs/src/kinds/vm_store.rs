@@ -11,7 +11,7 @@ use contracts::jobs::{Plan, VmStore};
 use contracts::library::{CloseParcelRequest, ParcelPlace};
 use contracts::names::{check_folder_path, check_id};
 use contracts::transfer::{Endpoint, StartRequest};
-use contracts::{Code, Status};
+use contracts::{Code, Status, stored};
 use kit::world::World;
 
 use super::machine::{self, Machine};
@@ -297,8 +297,20 @@ async fn open(hands: &Hands, state: &mut State) -> Result<Done, Status> {
 
 async fn send(hands: &Hands, state: &State) -> Result<Done, Status> {
     let mut said = Vec::new();
+    let vm = hands.fleet.vm(&state.machine.vm_id)?;
+    let disks = vm.hardware.unwrap_or_default().disks;
     for file in state.files() {
-        let request = state.start_request(&hands.job_id, file);
+        let disk = disks
+            .iter()
+            .find(|disk| stored::disk_file(&disk.id) == file.name);
+        let seed = match disk {
+            Some(disk) => share::seed(hands, &state.share, &disk.image).await,
+            None => None,
+        };
+        let request = StartRequest {
+            seeds: seed.into_iter().collect(),
+            ..state.start_request(&hands.job_id, file)
+        };
         let brought = bring(hands, &request).await.map_err(|why| {
             let message = format!(
                 "{} could not be brought to {}: {}",

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use contracts::library::{AnswerFile, Item, ItemKind, ItemStatus, LibraryImage, Share};
-use contracts::{ObjectRef, Status};
+use contracts::{ObjectRef, Status, names};
 use uuid::Uuid;
 
 use super::item::status;
@@ -106,7 +106,7 @@ fn file_name(item: &Item) -> String {
     let seen = [seen.as_bytes(), &facts.content_hash].concat();
     let content = Uuid::new_v5(&CONTENTS, &seen).simple().to_string();
     let content = content.get(..12).unwrap_or_default();
-    format!("library-{}-{content}.{}", item.id, facts.format)
+    names::library_image(&item.id, content, &facts.format)
 }
 
 /// The newest release of a family that is there and enabled.

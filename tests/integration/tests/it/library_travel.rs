@@ -150,3 +150,24 @@ async fn an_image_that_is_written_to_while_it_travels_is_told_of_until_somebody_
     assert!(told.contains("verified"), "{told}");
     invariants::hold(&fleet).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stored_machine_has_of_an_image_of_the_share_does_not_travel_back() {
+    let mut fleet = Fleet::start(2).await;
+    template(&mut fleet).await;
+    let client = fleet.client.clone();
+    let made = client.submit_when_available("POST", VMS, of_template("web"));
+    let made = client.job_ended(&made.await).await;
+    assert_eq!(made["state"], "succeeded", "{made:#}");
+    let store = json!({"share": "images", "keep": true});
+    let path = format!("{VMS}/web/actions/store");
+    let job = client.submit_when_available("POST", &path, store).await;
+    let job = client.job_ended(&job).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}");
+    let told = said(&job, "send");
+    assert!(
+        told.contains("1 MiB travelled encrypted, 32 MiB were"),
+        "{told}"
+    );
+    invariants::hold(&fleet).await;
+}

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use contracts::common::Empty;
+use contracts::data::FileRef;
 use contracts::library::{ItemRef, ItemStatus, OpenParcelRequest, ParcelPlace};
-use contracts::names::shorten;
+use contracts::names::{self, shorten};
 use contracts::{ObjectRef, Status, stored};
 
 use crate::hands::{Calls, Done, Hands};
@@ -54,6 +55,18 @@ pub(super) async fn find(calls: &Calls, wanted: &str) -> Result<Share, Status> {
         name: found.name,
         server_id: found.server_id,
     })
+}
+
+/// The file that a disk was made from, if the share's server has it: what that holds does not have to travel there.
+pub(super) async fn seed(hands: &Hands, share: &Share, image: &str) -> Option<FileRef> {
+    let request = ItemRef {
+        item: names::item_of_image(image)?.to_owned(),
+    };
+    // It would only save something.
+    let item = hands.library().get_item(&hands.context, &request).await;
+    let item = item.ok()?;
+    let is_there = item.server_id == share.server_id && item.status() != ItemStatus::Missing;
+    is_there.then(|| FileRef::new(&item.share_id, item.path()))
 }
 
 /// Has the share's server say why it would not take the files.
