@@ -146,6 +146,28 @@ impl Hands {
             .await
     }
 
+    /// The same for work on a machine's disks, which takes as long as they are large: while the host has the machine, it is
+    /// asked again, and joins what it is doing.
+    pub(crate) async fn ask_for_long<T, F>(
+        &self,
+        host_id: &str,
+        vm_id: &str,
+        ask: impl Fn(HostClient, Context) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        loop {
+            match self.ask(host_id, &ask).await {
+                Err(late) if late.code() == Code::DeadlineExceeded => {
+                    self.look_at(host_id, vm_id).await?.ok_or(late)?;
+                    self.say("The disks are being made.").await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// The same of a library server.
     pub(crate) async fn ask_library<T, F>(
         &self,

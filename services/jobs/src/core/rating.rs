@@ -26,6 +26,9 @@ pub(crate) fn refusal(vm_name: &str, ratings: &[Rating]) -> Status {
         "image" => Code::NotFound,
         "not_responding" => Code::Unavailable,
         "not_approved" => Code::FailedPrecondition,
+        // What no room on it would mend.
+        "network" | "platform" | "accelerator" | "firmware" | "machine_type" | "cpu_features"
+        | "host_tag" => Code::FailedPrecondition,
         _ => Code::ResourceExhausted,
     };
     let told: Vec<String> = closest
@@ -83,6 +86,12 @@ mod tests {
                 .collect(),
             ..Rating::default()
         }
+    }
+
+    #[test]
+    fn what_a_host_cannot_do_is_no_want_of_room() {
+        let refusal = refusal("web", &[rating("h1", &["machine_type"])]);
+        assert_eq!(refusal.code(), Code::FailedPrecondition);
     }
 
     #[test]

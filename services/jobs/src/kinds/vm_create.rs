@@ -362,8 +362,8 @@ async fn make_disks(hands: &Hands, state: &mut State) -> Result<Done, Status> {
     let request = &request;
     let ask =
         |host: HostClient, context: Context| async move { host.create_vm(&context, request).await };
-    let report = hands.ask(&state.host_id, ask).await?;
-    state.report = Some(report);
+    let made = hands.ask_for_long(&state.host_id, &state.vm_id, ask);
+    state.report = Some(made.await?);
     Done::quiet()
 }
 

@@ -261,24 +261,14 @@ async fn plan(calls: &Calls, state: &mut State) -> Result<Plan, Status> {
     })
 }
 
-/// A disk that lies on others takes as long as it is large to be made whole: the host is asked for as long as it is there, and
-/// joins what it is doing.
 async fn pack(hands: &Hands, state: &mut State) -> Result<Done, Status> {
     let request = &state.pack_request(&hands.fleet, &hands.operation)?;
-    loop {
-        let ask = |host: HostClient, context: Context| async move {
-            host.pack_vm(&context, request).await
-        };
-        match hands.ask(&state.machine.host_id, ask).await {
-            Err(late) if late.code() == Code::DeadlineExceeded => {
-                hands.say("The disks are being made whole.").await;
-            }
-            answer => {
-                state.parcel = Some(answer?);
-                return Done::quiet();
-            }
-        }
-    }
+    let ask =
+        |host: HostClient, context: Context| async move { host.pack_vm(&context, request).await };
+    let machine = &state.machine;
+    let packed = hands.ask_for_long(&machine.host_id, &machine.vm_id, ask);
+    state.parcel = Some(packed.await?);
+    Done::quiet()
 }
 
 async fn unpack(hands: &Hands, state: &State) -> Result<Done, Status> {

@@ -7,6 +7,7 @@ use contracts::jobs::submit_request::IfBusy;
 use contracts::jobs::{Job, JobState, SubmitRequest, VmTarget, VmUpdate};
 use jobs::probe::{At, Verdict};
 
+use crate::cases::create;
 use crate::harness::{House, assert_state, no, request};
 
 fn describe(vm_id: &str, text: &str) -> Kind {
@@ -207,4 +208,15 @@ async fn the_second_of_two_deletes_finds_nothing_and_says_so() {
     assert_state(&second, JobState::Failed, "second");
     assert_eq!(second.problem.unwrap().code(), Code::NotFound);
     assert_eq!(house.fleet.machines[0].times("delete", &vm_id), 1);
+}
+
+#[tokio::test]
+async fn what_takes_a_host_longer_than_a_call_may_is_waited_for() {
+    let house = House::build().await;
+    let host = &house.fleet.machines[0];
+    host.late_next("create");
+    let job = house.run(Kind::VmCreate(create("web"))).await;
+    assert_state(&job, JobState::Succeeded, "web");
+    let vm = house.fleet.vm_named("web").unwrap();
+    assert_eq!(host.times("create", &vm.id), 1);
 }

@@ -171,7 +171,7 @@ async fn a_machine_is_stored_with_all_it_is_and_comes_back_as_it_was() {
     let mut newer: Value = serde_json::from_str(&text).unwrap();
     newer["machine_type"] = "pc-q35-99.0".into();
     fs::write(&path, newer.to_string()).unwrap();
-    refused(&client, deploy, named("x"), 507, "pc-q35-99.0").await;
+    refused(&client, deploy, named("x"), 409, "pc-q35-99.0").await;
     fs::write(&path, text).unwrap();
     fs::remove_file(share.join("deep/web/disk0.qcow2")).unwrap();
     refused(&client, deploy, named("x"), 404, "disk0.qcow2").await;

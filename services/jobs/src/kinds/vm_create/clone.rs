@@ -6,7 +6,7 @@ use contracts::host::{CloneVmRequest, Disk, GuestSetup, Hardware, HostClient, Vm
 use contracts::inventory::Vm;
 use contracts::jobs::VmCreate;
 use contracts::names::check_id;
-use contracts::{Code, ObjectRef, Status};
+use contracts::{ObjectRef, Status};
 
 use super::State;
 use crate::core::power::{self, Action};
@@ -95,16 +95,7 @@ pub(super) async fn make(
         macs: cards.map(|card| (card.id, card.mac)).collect(),
         guest,
     };
-    loop {
-        let ask = |host: HostClient, context: Context| async move {
-            host.clone_vm(&context, request).await
-        };
-        match hands.ask(&state.host_id, ask).await {
-            Err(late) if late.code() == Code::DeadlineExceeded => {
-                let report = hands.look_at(&state.host_id, &state.vm_id).await?;
-                report.ok_or(late)?;
-            }
-            answer => return answer,
-        }
-    }
+    let ask =
+        |host: HostClient, context: Context| async move { host.clone_vm(&context, request).await };
+    hands.ask_for_long(&state.host_id, &state.vm_id, ask).await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use contracts::call::{Context, Revisions};
@@ -41,6 +41,8 @@ struct Inner {
     done: BTreeMap<(String, String), u32>,
     /// Answers for a while, by command.
     failures: HashMap<String, Vec<Status>>,
+    /// Commands that are done, and answered as if that took longer than a call may.
+    late: BTreeSet<String>,
     /// What the caller of the last creation had seen, by machine.
     seen: HashMap<String, Revisions>,
     /// Image files that were put there.
@@ -58,61 +60,57 @@ impl FakeHost {
         })
     }
 
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
     pub(crate) fn put(&self, vm: VmReport) {
-        self.inner.lock().unwrap().vms.insert(vm.vm_id.clone(), vm);
+        self.inner().vms.insert(vm.vm_id.clone(), vm);
     }
 
     pub(crate) fn put_image(&self, file: &str) {
-        self.inner.lock().unwrap().images.insert(file.to_owned());
+        self.inner().images.insert(file.to_owned());
     }
 
     pub(crate) fn images(&self) -> BTreeSet<String> {
-        self.inner.lock().unwrap().images.clone()
+        self.inner().images.clone()
     }
 
     pub(crate) fn machines(&self) -> Vec<VmReport> {
-        self.inner.lock().unwrap().vms.values().cloned().collect()
+        self.inner().vms.values().cloned().collect()
     }
 
     pub(crate) fn state_of(&self, vm_id: &str) -> Option<VmState> {
-        self.inner
-            .lock()
-            .unwrap()
-            .vms
-            .get(vm_id)
-            .map(VmReport::state)
+        self.inner().vms.get(vm_id).map(VmReport::state)
     }
 
     /// How often a command was really done to a machine.
     pub(crate) fn times(&self, command: &str, vm_id: &str) -> u32 {
         let key = (command.to_owned(), vm_id.to_owned());
-        self.inner
-            .lock()
-            .unwrap()
-            .done
-            .get(&key)
-            .copied()
-            .unwrap_or(0)
+        self.inner().done.get(&key).copied().unwrap_or(0)
     }
 
     pub(crate) fn told(&self, vm_id: &str) -> Option<GuestSetup> {
-        self.inner.lock().unwrap().guests.get(vm_id).cloned()
+        self.inner().guests.get(vm_id).cloned()
     }
 
     pub(crate) fn seen_by_creator(&self, vm_id: &str) -> Revisions {
-        let inner = self.inner.lock().unwrap();
+        let inner = self.inner();
         inner.seen.get(vm_id).cloned().unwrap_or_default()
     }
 
     /// The next command of a name is answered so, and not done.
     pub(crate) fn fail_next(&self, command: &str, status: Status) {
-        self.inner
-            .lock()
-            .unwrap()
+        self.inner()
             .failures
             .entry(command.to_owned())
             .or_default()
             .push(status);
+    }
+
+    /// The next command of a name is done, and not in time to be answered.
+    pub(crate) fn late_next(&self, command: &str) {
+        self.inner().late.insert(command.to_owned());
     }
 
     /// What a host does with a command: answers from the stored results, or does it and stores.
@@ -123,7 +121,7 @@ impl FakeHost {
         vm_id: &str,
         work: impl FnOnce(&mut BTreeMap<String, VmReport>) -> Result<VmReport, Status>,
     ) -> Result<VmReport, Status> {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         if let Some(result) = inner.results.get(operation_id) {
             return result.clone();
         }
@@ -149,6 +147,9 @@ impl FakeHost {
             inner
                 .results
                 .insert(operation_id.to_owned(), result.clone());
+        }
+        if inner.late.remove(command) {
+            return Err(Status::new(Code::DeadlineExceeded, "It takes long."));
         }
         result
     }
@@ -243,9 +244,9 @@ impl Host for FakeHost {
     ) -> Result<VmReport, Status> {
         self.wait_if_held().await;
         let (vm_id, seen) = (request.vm_id.clone(), context.seen());
-        self.inner.lock().unwrap().seen.insert(vm_id.clone(), seen);
+        self.inner().seen.insert(vm_id.clone(), seen);
         if let Some(guest) = request.guest {
-            self.inner.lock().unwrap().guests.insert(vm_id, guest);
+            self.inner().guests.insert(vm_id, guest);
         }
         let result = self.operate("create", &request.operation_id, &request.vm_id, |vms| {
             if vms.contains_key(&request.vm_id) {
@@ -300,7 +301,7 @@ impl Host for FakeHost {
         request: RemoveImageRequest,
     ) -> Result<Empty, Status> {
         let (_, file) = request.image.rsplit_once('/').unwrap_or_default();
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.inner();
         if file.starts_with("needed") {
             let message = format!("Image {file} is needed by 1 machines: web-01.");
             return Err(Status::precondition(message).action("Delete those first."));
@@ -375,7 +376,7 @@ impl Host for FakeHost {
     }
 
     async fn get_vm(&self, _: &Context, request: VmRef) -> Result<VmReport, Status> {
-        let vm = self.inner.lock().unwrap().vms.get(&request.vm_id).cloned();
+        let vm = self.inner().vms.get(&request.vm_id).cloned();
         let mut vm = vm.ok_or_else(|| missing(&request.vm_id))?;
         if vm.state() == VmState::Running {
             vm.guest = Some(GuestFacts {
