@@ -242,7 +242,11 @@ async fn filler() {
             let put = |_: Option<&Stored<Vm>>| Ok(Decision::Put(vm.clone(), ()));
             match vms.update(&Context::new("child"), &id, put).await {
                 Ok(()) => say(format!("acked {id}")),
-                Err(status) => say(format!("refused {id}: {status}")),
+                Err(status) => {
+                    say(format!("refused {id}: {status}"));
+                    // A view that cannot be read refuses without waiting for anything, and the others must get on too.
+                    tokio::task::yield_now().await;
+                }
             }
         }
     };

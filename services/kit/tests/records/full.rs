@@ -1,6 +1,7 @@
 //! No room: on the disk of an instance, and in the log.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use contracts::Code;
 
@@ -9,25 +10,33 @@ use super::*;
 use crate::child::Child;
 
 /// What a filling process has said so far.
-#[derive(Default)]
 struct Said {
+    since: Instant,
     acknowledged: BTreeSet<String>,
-    revision: u64,
+    /// How far its view was, each time.
+    views: Vec<u64>,
 }
 
 impl Said {
     /// Reads on until it says how far its view is, which must be read, or say why not, at all times.
     async fn next_view(&mut self, child: &mut Child) -> u64 {
         loop {
-            let said = child.says().await.expect("the process ended");
+            let last = &self.views[self.views.len().saturating_sub(50)..];
+            let acknowledged = self.acknowledged.len();
+            assert!(
+                self.since.elapsed() < 2 * support::PATIENCE,
+                "it does not get on: {acknowledged} acknowledged, the view at {last:?}"
+            );
+            let said = tokio::time::timeout(support::PATIENCE, child.says()).await;
+            let said = said.expect("it says nothing").expect("the process ended");
             if let Some(id) = said.strip_prefix("acked ") {
                 self.acknowledged.insert(id.to_owned());
             } else if let Some(view) = said.strip_prefix("view ") {
                 let (revision, read) = view.split_once(' ').unwrap();
                 let says_why = read.contains("rebuilt from the log") || read == "whole";
                 assert!(says_why, "the view cannot be read: {read}");
-                self.revision = revision.parse().unwrap();
-                return self.revision;
+                self.views.push(revision.parse().unwrap());
+                return self.views[self.views.len() - 1];
             }
         }
     }
@@ -44,21 +53,25 @@ async fn a_disk_that_is_full_stops_a_view_and_loses_nothing() {
     let jetstream = jetstream(&nats).await;
     let folder = tempfile::tempdir().unwrap();
     let mut child = Child::start("filler", &nats, folder.path());
-    let mut said = Said::default();
+    let mut said = Said {
+        since: Instant::now(),
+        acknowledged: BTreeSet::new(),
+        views: Vec::new(),
+    };
     while said.next_view(&mut child).await < 5 {}
     let file = std::fs::metadata(folder.path().join("records.redb")).unwrap();
     support::limit_file_size(child.process_id(), Some(file.len())).unwrap();
-    // The log goes on while the view stands still, and is read all the time.
-    let mut still = 0;
+    // The log goes on while the view comes no further, and is read all the time. After each failure it goes back to what is on
+    // disk, and may come as far as before again.
+    let (mut still, mut furthest) = (0, 0);
     while still < 20 {
-        let before = said.revision;
         let now = said.next_view(&mut child).await;
         let is_behind = now < last_sequence(&jetstream).await;
-        still = if is_behind && now <= before {
-            still + 1
-        } else {
-            0
+        still = match is_behind && now <= furthest {
+            true => still + 1,
+            false => 0,
         };
+        furthest = furthest.max(now);
     }
     support::limit_file_size(child.process_id(), None).unwrap();
     let behind = last_sequence(&jetstream).await;

@@ -45,7 +45,11 @@ async fn begin_anew(jetstream: &async_nats::jetstream::Context) {
         duplicate_window: WINDOW,
         ..Default::default()
     };
-    jetstream.create_stream(config).await.unwrap();
+    // The server may still be removing the folder of the one that was deleted.
+    let made = eventually("the stream to be made", async || {
+        jetstream.create_stream(config.clone()).await.ok()
+    });
+    made.await.unwrap();
 }
 
 /// How many writes were acknowledged before the process died.
