@@ -24,8 +24,11 @@ pub struct Seed {
 
 /// Whether a text is an answer file of Windows.
 pub fn is_answers(text: &str) -> bool {
-    text.trim_start().starts_with('<') && text.contains("urn:schemas-microsoft-com:unattend")
+    text.trim_start().starts_with('<') && text.contains(ANSWERS_MARK)
 }
+
+/// The namespace of such files.
+pub const ANSWERS_MARK: &str = "urn:schemas-microsoft-com:unattend";
 
 /// The name that answers are looked for by once Windows is installed; FAT has no capitals of its own.
 pub const ANSWERS: &str = "unattend.xml";

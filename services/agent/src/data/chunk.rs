@@ -6,6 +6,8 @@
 
 use std::sync::LazyLock;
 
+use contracts::digest::short;
+
 /// Of a chunk. The larger, the less there is to remember and the more has to be fetched anew for one changed byte, where
 /// blocks are not asked for. docs/transfer.md has it measured against other sizes.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -50,12 +52,6 @@ fn hash(bits: &Bits, payload: &[u8]) -> Hash {
 
 pub(super) fn is_zeros(block: &[u8]) -> bool {
     ZEROS.get(..block.len()) == Some(block)
-}
-
-/// A block's hash that it is found by; not to be trusted.
-pub(super) fn short(block: &[u8]) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(block).as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Some blocks of a chunk: a bit for each.
@@ -114,7 +110,8 @@ impl Bits {
 /// A chunk as it travels, beside its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packed {
-    bits: Bits,
+    /// Which blocks there are.
+    pub(super) bits: Bits,
     pub(super) hash: Hash,
     pub(super) payload_bytes: usize,
 }
@@ -149,11 +146,6 @@ impl Packed {
             bits,
             payload_bytes: kept,
         }
-    }
-
-    /// The bits as they travel: none for a chunk of zeros.
-    pub(super) fn bits(&self) -> Vec<u8> {
-        self.bits.to_vec()
     }
 
     /// The short hash of each block.
@@ -282,7 +274,8 @@ mod tests {
             let packed = Packed::pack(&mut bytes);
             let payload = &bytes[..packed.payload_bytes];
             let count = u32::try_from(packed.payload_bytes).unwrap();
-            let came = Packed::announced(&packed.bits(), &packed.hash, count, whole.len()).unwrap();
+            let came =
+                Packed::announced(&packed.bits.to_vec(), &packed.hash, count, whole.len()).unwrap();
             assert_eq!(came.check(payload), Ok(()));
             assert_eq!(unpack(&came, payload, whole.len()), whole);
         }
@@ -312,7 +305,7 @@ mod tests {
         let mut bytes = content(&[1, 0, 2], BLOCK_BYTES);
         let length = bytes.len();
         let packed = Packed::pack(&mut bytes);
-        let (bits, hash) = (packed.bits(), packed.hash);
+        let (bits, hash) = (packed.bits.to_vec(), packed.hash);
         let announced = |bits: &[u8], count, length| Packed::announced(bits, &hash, count, length);
         let mut payload = bytes[..packed.payload_bytes].to_vec();
         payload[17] ^= 1;

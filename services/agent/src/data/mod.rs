@@ -4,8 +4,8 @@
 //! bound by processors and disks, and the agent's own tasks must never wait for it.
 //!
 //! Reading order: [`chunk`] (what is sent), [`slots`] (what is known of a file), `source` and `serve` (who has the
-//! file), `fetch` (who wants it), then who may: [`roots`], `ticket`, `identity`, `listen`. docs/transfer.md tells it as a
-//! whole.
+//! file), `fetch` (who wants it), then who may: [`roots`], `ticket`, `identity`, `listen`. What was `changed` meanwhile is for the
+//! library to tell. docs/transfer.md tells it as a whole.
 
 mod api;
 mod changed;

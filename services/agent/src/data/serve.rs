@@ -142,7 +142,7 @@ fn chunk(
     }
     let packed = source.chunk(index, buffer)?;
     let (blocks, payload_bytes) = match wanted {
-        None => (packed.bits(), packed.payload_bytes),
+        None => (packed.bits.to_vec(), packed.payload_bytes),
         Some(wanted) => {
             let (part, bytes) = packed.part(&wanted, buffer);
             (part.to_vec(), bytes)

@@ -35,6 +35,24 @@ pub(super) fn is_same(one: &FileStamp, other: &FileStamp) -> bool {
     content(one) == content(other)
 }
 
+/// The next stretch of data of a file at or after an offset.
+pub(super) fn data_from(
+    file: &File,
+    size_bytes: u64,
+    offset: u64,
+) -> io::Result<Option<(u64, u64)>> {
+    if offset >= size_bytes {
+        return Ok(None);
+    }
+    let start = match seek(file, SeekFrom::Data(offset)) {
+        Err(Errno::NXIO) => return Ok(None),
+        // A filesystem that does not know: all is data.
+        Err(Errno::INVAL) => return Ok(Some((offset, size_bytes))),
+        start => start?,
+    };
+    Ok(Some((start, seek(file, SeekFrom::Hole(start))?)))
+}
+
 impl Source {
     pub(super) fn open(
         roots: &Roots,
@@ -105,26 +123,12 @@ impl Source {
         Ok(packed)
     }
 
-    /// The next stretch of data at or after an offset.
-    fn data_from(&self, offset: u64) -> io::Result<Option<(u64, u64)>> {
-        if offset >= self.size_bytes() {
-            return Ok(None);
-        }
-        let start = match seek(&self.file, SeekFrom::Data(offset)) {
-            Err(Errno::NXIO) => return Ok(None),
-            // A filesystem that does not know: all is data.
-            Err(Errno::INVAL) => return Ok(Some((offset, self.size_bytes()))),
-            start => start?,
-        };
-        Ok(Some((start, seek(&self.file, SeekFrom::Hole(start))?)))
-    }
-
     /// Runs of chunks that may hold data.
     pub(super) fn map(&self, from: u64) -> Result<ChunkMap, Status> {
         let mut map = ChunkMap::default();
         let mut next = from;
         loop {
-            let found = self.data_from(chunk::offset(next));
+            let found = data_from(&self.file, self.size_bytes(), chunk::offset(next));
             let Some((start, end)) = found.map_err(|e| self.failed(&e))? else {
                 return Ok(map);
             };
@@ -197,7 +201,7 @@ impl Source {
             let payload = buffer.get(..packed.payload_bytes).unwrap_or_default();
             chunks.push(ChunkBlocks {
                 index: *index,
-                blocks: packed.bits(),
+                blocks: packed.bits.to_vec(),
                 hash: packed.hash.to_vec(),
                 short_hashes: packed.short_hashes(payload),
             });

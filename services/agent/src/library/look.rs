@@ -12,6 +12,7 @@ use super::identity;
 use super::walk::{Seen, stamp};
 use crate::core::library::{Fresh, Stamp, backing_path};
 use crate::core::package::{libvirt, tar};
+use crate::core::seed::ANSWERS_MARK;
 use crate::data::below;
 use crate::hypervisor::qemu::disk_look::{At, DiskLook};
 
@@ -163,7 +164,7 @@ fn answers(file: &mut File, path: &str) -> Result<ItemKind, String> {
     let is_xml = extension.eq_ignore_ascii_case("xml");
     let marks: &[&str] = match extension.to_ascii_lowercase().as_str() {
         "yaml" | "yml" => &["#cloud-config"],
-        "xml" => &["urn:schemas-microsoft-com:unattend"],
+        "xml" => &[ANSWERS_MARK],
         _ => return Ok(ItemKind::AnswerFile),
     };
     let mut start = Vec::new();

@@ -61,6 +61,17 @@ fn received(stored: &StoredVm) -> CreateVmRequest {
     }
 }
 
+/// A machine whose guest is told its name.
+fn told() -> CreateVmRequest {
+    CreateVmRequest {
+        guest: Some(GuestSetup {
+            host_name: "web.example.org".to_owned(),
+            ..GuestSetup::default()
+        }),
+        ..request("web")
+    }
+}
+
 fn mac(report: &VmReport) -> String {
     report.hardware.clone().unwrap().network_cards[0]
         .mac
@@ -71,14 +82,7 @@ fn mac(report: &VmReport) -> String {
 async fn a_machine_is_packed_as_files_of_its_own_and_made_of_them_again() {
     let host = Host::new(false).await;
     let qemu = host.open().await;
-    let told = CreateVmRequest {
-        guest: Some(GuestSetup {
-            host_name: "web.example.org".to_owned(),
-            ..GuestSetup::default()
-        }),
-        ..request("web")
-    };
-    let before = qemu.create(told).await.unwrap();
+    let before = qemu.create(told()).await.unwrap();
     write(&path_of(&before), 7);
     let seed = std::fs::read(host.folder("web").join("seed.img")).unwrap();
 
@@ -210,14 +214,7 @@ async fn where_a_file_has_one_name_only_it_is_copied_both_ways() {
         return;
     };
     let qemu = host.open().await;
-    let told = CreateVmRequest {
-        guest: Some(GuestSetup {
-            host_name: "web.example.org".to_owned(),
-            ..GuestSetup::default()
-        }),
-        ..request("web")
-    };
-    let made = qemu.create(told).await.unwrap();
+    let made = qemu.create(told()).await.unwrap();
     write(&path_of(&made), 7);
     // The second time the disk is one file.
     for _ in 0..2 {

@@ -2,6 +2,9 @@
 //!
 //! A fetch is a thread of its own, with one more for each connection. It goes on when the transfer service or the whole
 //! centre is away, and ends by itself: done, or failed with what came kept for the next try.
+//!
+//! Reading order: `prepare` (what there is to fetch), `seeds` and `parts` (what of it is here: whole chunks, then blocks),
+//! `stream` (the rest), `target` (the file that is made).
 
 mod aligned;
 mod folder;

@@ -9,12 +9,12 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 
 use contracts::data::{Chunk, ChunkBlocks, ChunkList, ChunkPart, answer, question};
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
+use contracts::digest::short;
 
 use super::super::chunk::{
-    self, BLOCK_BYTES, Bits, CHUNK_BYTES, Damaged, Packed, SHORT_BYTES, is_zeros, short,
+    self, BLOCK_BYTES, Bits, CHUNK_BYTES, Damaged, Packed, SHORT_BYTES, is_zeros,
 };
+use super::super::source::data_from;
 use super::super::wire::Connection;
 use super::super::{Shared, limits};
 use super::Fetch;
@@ -100,7 +100,6 @@ impl<'a> Blocks<'a> {
         Ok(Part {
             index: list.index,
             length,
-            there,
             packed,
             wanted,
             places,
@@ -114,19 +113,16 @@ fn each_block(
     buffer: &mut [u8],
     add: &mut impl FnMut(u64, &[u8]) -> bool,
 ) -> io::Result<()> {
+    const BLOCK: u64 = BLOCK_BYTES as u64;
     let mut at = 0;
-    while at < seed.size_bytes {
-        let start = match seek(&seed.file, SeekFrom::Data(at)) {
-            Err(Errno::NXIO) => return Ok(()),
-            // A filesystem that does not know: all is data.
-            Err(Errno::INVAL) => at,
-            start => start? / BLOCK_BYTES as u64 * BLOCK_BYTES as u64,
-        };
-        let left = usize::try_from(seed.size_bytes.saturating_sub(start)).unwrap_or(usize::MAX);
+    while let Some((start, end)) = data_from(&seed.file, seed.size_bytes, at)? {
+        let start = start / BLOCK * BLOCK;
+        let end = end.next_multiple_of(BLOCK).min(seed.size_bytes);
+        let left = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
         let count = left.min(buffer.len());
         let content = buffer.get_mut(..count).unwrap_or_default();
         seed.file.read_exact_at(content, start)?;
-        for (block, bytes) in (start / BLOCK_BYTES as u64..).zip(content.chunks(BLOCK_BYTES)) {
+        for (block, bytes) in (start / BLOCK..).zip(content.chunks(BLOCK_BYTES)) {
             if !add(block, bytes) {
                 return Ok(());
             }
@@ -140,7 +136,6 @@ fn each_block(
 struct Part {
     index: u64,
     length: usize,
-    there: Bits,
     /// The chunk as a whole.
     packed: Packed,
     /// Blocks that have to travel.
@@ -300,7 +295,7 @@ impl Taker<'_> {
     fn put_together(&mut self, part: &Part) -> Result<(), Broken> {
         let payload = self.buffer.first(part.packed.payload_bytes);
         let mut rest = &mut *payload;
-        for ((_, bytes), place) in part.there.lengths(part.length).zip(&part.places) {
+        for ((_, bytes), place) in part.packed.bits.lengths(part.length).zip(&part.places) {
             let Some((block, behind)) = rest.split_at_mut_checked(bytes) else {
                 return Err(unexpected());
             };

@@ -1,5 +1,5 @@
-//! The seed of a guest: a small read-only disk labelled CIDATA with the files of cloud-init's NoCloud, beside the machine's
-//! disks. It is made with the machine and goes with its folder.
+//! The seed of a guest: a small read-only disk labelled CIDATA with the files of cloud-init's NoCloud, or answers for Windows
+//! too, beside the machine's disks. It is made with the machine and goes with its folder.
 
 use std::fs::OpenOptions;
 use std::io::{self, Cursor, Read as _, Write as _};
